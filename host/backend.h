@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * THE CONTRACT between the host layer and the backends.
+ *
+ * Data flows one way: public call -> validate -> problem -> kernel row -> kernel. A problem is complete and checked:
+ * nothing below this header looks anything up in a public struct or checks an argument again.
+ *
+ * A backend is one const table: memory and queue slots, and for each operation a list of kernel rows, fastest first,
+ * ended by a row without a name. host/cpu/ fills every slot and is the specification.
+ */
+#ifndef QMMI_BACKEND_H
+#define QMMI_BACKEND_H
+
+#include <stdbool.h>
+
+#include "qmm/qmm.h"
+
+/* ---- problems ---------------------------------------------------------------------------------------------------- */
+
+/* A tensor: `memory` is the buffer's native memory, strides count elements. */
+typedef struct qmmi_view {
+    void *memory;
+    size_t offset; /* bytes */
+    qmm_type type;
+    int64_t rows, cols, row_stride;
+    int64_t batch, batch_stride; /* batch_stride is 0 where one matrix serves all */
+} qmmi_view;
+
+/* Scales, zero points or a bias: the element for block (r, c) of matrix b is at b * batch_stride + r * row_stride +
+ * c * col_stride; strides are 0 along what it does not vary with. Without memory it is the value. */
+typedef struct qmmi_param {
+    void *memory;
+    size_t offset; /* bytes */
+    qmm_type type;
+    int64_t row_stride, col_stride, batch_stride;
+    float real_value;
+    int32_t integer_value;
+} qmmi_param;
+
+/* Element (i, j) takes the parameters of block (i / block_rows, j / block_cols). */
+typedef struct qmmi_quant {
+    qmm_granularity granularity;
+    int64_t block_rows, block_cols;
+    int64_t param_rows, param_cols; /* how many blocks there are each way */
+    int32_t qmin, qmax;         /* codes are clamped to these */
+    int32_t zero_min, zero_max; /* zero points from memory are clamped to these */
+    bool has_zero;
+    qmmi_param scale, zero;
+} qmmi_quant;
+
+/* quantize, quantize_dynamic (parameters are written), dequantize, requantize. Shapes are equal and not empty. */
+typedef struct qmmi_convert_problem {
+    qmmi_view source, target;
+    qmmi_quant source_quant, target_quant; /* of the side that holds codes */
+} qmmi_convert_problem;
+
+/* A or B of a matmul, transposes absorbed by the strides: element (outer, k), outer being a row of A or a column of B.
+ * Parameters: row_stride steps along outer, col_stride along groups. */
+typedef struct qmmi_operand {
+    void *memory;
+    size_t offset; /* bytes */
+    qmm_type type;
+    int64_t outer_stride, k_stride, batch_stride; /* elements */
+    bool packed;       /* in the layout of the backend's weights_pack; the strides are then its own business */
+    bool has_zero;
+    bool grouped;      /* parameters vary along K */
+    int32_t zero_min, zero_max;
+    qmmi_param scale, zero;
+    qmmi_param sums;   /* packed: sum over k of the codes, s32, same strides; else no memory */
+} qmmi_operand;
+
+typedef struct qmmi_matmul_problem {
+    int64_t m, n, k, batch;
+    qmmi_operand a, b;
+    int64_t group_size; /* along K; k where there are no groups */
+    int64_t groups;     /* k / group_size: 1 where there are no groups, 0 where k is 0 */
+    int64_t k_limit;    /* an accumulation over no more than this many k stays inside int32 */
+    qmmi_view c;
+    qmmi_quant c_quant; /* code outputs */
+    qmmi_param bias;    /* by column, s32 or f32; no memory: none */
+    qmmi_view residual; /* no memory: none */
+    qmm_activation activation;
+} qmmi_matmul_problem;
+
+typedef enum qmmi_operation {
+    QMMI_QUANTIZE,
+    QMMI_QUANTIZE_DYNAMIC,
+    QMMI_DEQUANTIZE,
+    QMMI_REQUANTIZE,
+    QMMI_MATMUL,
+    QMMI_OPERATION_COUNT
+} qmmi_operation;
+
+typedef struct qmmi_problem {
+    qmmi_operation operation;
+    union {
+        qmmi_convert_problem convert;
+        qmmi_matmul_problem matmul;
+    } as;
+} qmmi_problem;
+
+/* ---- kernel rows ------------------------------------------------------------------------------------------------- */
+
+/* One way to run one operation. */
+typedef struct qmmi_row {
+    const char *name; /* "cpu:matmul:reference"; NULL ends a list */
+
+    /* Capability bits of the device (the backend's own) without which the row cannot run; 0: none. */
+    uint32_t needs;
+
+    /* NULL if the row takes this problem, else why not, in static words. Without it the row takes everything. */
+    const char *(*accepts)(const qmm_context *context, const qmmi_problem *problem);
+
+    /* NULL, or why a later row is faster here, though this one would be right. Not asked when the row is forced. */
+    const char *(*declines)(const qmm_context *context, const qmmi_problem *problem);
+
+    /* Bytes of workspace the run needs. Without it, none. */
+    size_t (*workspace)(const qmm_context *context, const qmmi_problem *problem);
+
+    /* Queues the work. The workspace is native memory, aligned to 256 bytes, at least as large as asked for. */
+    qmm_status (*run)(qmm_context *context, const qmmi_problem *problem, void *workspace, size_t workspace_offset);
+
+    /* Set for rows that rely on a vendor's library or instructions: before its first use on a context the row must
+     * pass the known-answer test of its operation (host/self_test.c), or it is refused with that reason. */
+    bool self_test;
+} qmmi_row;
+
+/* ---- backends ---------------------------------------------------------------------------------------------------- */
+
+/* Bins of a histogram: bin 4096 + floor(x / width) for x >= 0, 4095 - floor(-x / width) below; width = 2^exponent. */
+#define QMMI_HISTOGRAM_HALF 4096
+#define QMMI_HISTOGRAM_BINS (2 * QMMI_HISTOGRAM_HALF)
+
+/* Sums behind qmm_measure_error, each over the fixed tree of docs/numerics.md. */
+typedef struct qmmi_error_sums {
+    int64_t count, skipped;
+    float error_squared, reference_squared, got_squared, product;
+    float max_error;
+} qmmi_error_sums;
+
+/* Slots give QMM_OK or set the context's text by qmmi_fail. Native memory is what buffers hold: a host pointer, a
+ * CUdeviceptr, a cl_mem. "Waits" means: returns when the work is done. */
+typedef struct qmmi_backend {
+    const char *name;
+
+    /* Number of devices; where 0, why, in `reason`. Facts of one. */
+    int (*device_count)(char *reason, size_t reason_bytes);
+    void (*device_info)(int device, qmm_device_info *info);
+
+    /* Opens and closes context->device_state; open sets context->capabilities and context->device_key. */
+    qmm_status (*open)(qmm_context *context, int device, const qmm_context_options *options);
+    void (*close)(qmm_context *context);
+    qmm_status (*synchronize)(qmm_context *context);
+
+    /* Device memory, aligned to at least 256 bytes. allocate gives NULL where there is none. */
+    void *(*allocate)(qmm_context *context, size_t bytes);
+    void (*release)(qmm_context *context, void *memory, size_t bytes);
+
+    /* Address of native memory as far as alignment and overlap go; 0 where the form has none (cl_mem). */
+    uintptr_t (*address)(const void *memory);
+    /* The host can read this memory in place: a pointer to it. NULL: it must be downloaded. */
+    const void *(*host_view)(const void *memory);
+
+    qmm_status (*upload)(qmm_context *context, void *memory, size_t offset, const void *source, size_t bytes,
+                         bool wait);
+    qmm_status (*download)(qmm_context *context, const void *memory, size_t offset, void *target, size_t bytes,
+                           bool wait);
+    qmm_status (*copy)(qmm_context *context, void *target, size_t target_offset, const void *source,
+                       size_t source_offset, size_t bytes);
+    qmm_status (*fill)(qmm_context *context, void *memory, size_t offset, uint8_t value, size_t bytes);
+
+    /* Reductions to the host; each waits. x is not empty.
+     * find_minmax: over finite values; count of those, and min, max (0, 0 if none).
+     * histogram: adds to QMMI_HISTOGRAM_BINS bins; every finite |x| is below 4096 * 2^exponent. */
+    qmm_status (*find_minmax)(qmm_context *context, const qmmi_view *x, int64_t *count, float *min, float *max);
+    qmm_status (*histogram)(qmm_context *context, const qmmi_view *x, int exponent, uint64_t *bins);
+    qmm_status (*measure_error)(qmm_context *context, const qmmi_view *reference, const qmmi_view *got,
+                                qmmi_error_sums *sums);
+
+    /* Packed weights of an n x k operand (batch matrices of it): bytes of codes, and the packing itself, with the code
+     * sums (s32, [batch][groups][n]). The parameters stay as they are. Sets the strides of `packed` for its own use. */
+    size_t (*weights_bytes)(int64_t n, int64_t k, int64_t batch, qmm_type type);
+    qmm_status (*weights_pack)(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
+                               int64_t group_size, qmmi_operand *packed);
+
+    /* Gathers parameters into dense [batch][groups][n] memory: f32 from scales, s32 (clamped) from zero points. */
+    qmm_status (*weights_gather)(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t groups,
+                                 int64_t batch, const qmmi_param *scale, const qmmi_param *zero);
+
+    const qmmi_row *rows[QMMI_OPERATION_COUNT];
+} qmmi_backend;
+
+extern const qmmi_backend qmmi_cpu_backend;
+
+/* ---- what a backend may call ------------------------------------------------------------------------------------- */
+
+#if defined(__GNUC__)
+#define QMMI_FORMAT(string, first) __attribute__((format(printf, string, first)))
+#else
+#define QMMI_FORMAT(string, first)
+#endif
+
+/* Keeps the text `function: ...` as the context's last error and gives back `status`. */
+qmm_status qmmi_fail(qmm_context *context, qmm_status status, const char *function, const char *format, ...)
+    QMMI_FORMAT(4, 5);
+
+/* A line for the log callback. */
+void qmmi_log(const qmm_context *context, qmm_log_level level, const char *format, ...) QMMI_FORMAT(3, 4);
+
+/* Host memory from the context's allocator; NULL if there is none. Release takes the same size. */
+void *qmmi_allocate(const qmm_context *context, size_t bytes);
+void qmmi_release(const qmm_context *context, void *pointer, size_t bytes);
+
+#endif

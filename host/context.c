@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Contexts: opening by name, the objects they own, errors and log lines, memory. */
+#include "context.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checked.h"
+#include "device.h"
+
+/* ---- errors and log ---------------------------------------------------------------------------------------------- */
+
+void qmmi_log(const qmm_context *context, qmm_log_level level, const char *format, ...) {
+    char line[QMMI_ERROR_TEXT_BYTES];
+    va_list arguments;
+    if (!context->log || level > context->log_level) return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    context->log(context->log_user, level, line);
+}
+
+qmm_status qmmi_fail(qmm_context *context, qmm_status status, const char *function, const char *format, ...) {
+    va_list arguments;
+    const int head = snprintf(context->error_text, sizeof context->error_text, "%s: ", function);
+    va_start(arguments, format);
+    vsnprintf(context->error_text + head, sizeof context->error_text - (size_t)head, format, arguments);
+    va_end(arguments);
+    context->error_status = status;
+    if (status == QMM_DEVICE_FAILED) context->failed = true;
+    qmmi_log(context, QMM_LOG_ERROR, "%s", context->error_text);
+    return status;
+}
+
+const char *qmm_context_error(const qmm_context *context) {
+    return context && context->magic == QMMI_MAGIC_CONTEXT ? context->error_text : "not a context";
+}
+
+qmm_status qmm_context_error_status(const qmm_context *context) {
+    return context && context->magic == QMMI_MAGIC_CONTEXT ? context->error_status : QMM_INVALID_ARGUMENT;
+}
+
+qmm_status qmmi_enter(qmm_context *context, const char *function) {
+    if (!context || context->magic != QMMI_MAGIC_CONTEXT) return QMM_INVALID_ARGUMENT;
+    if (context->failed)
+        return qmmi_fail(context, QMM_DEVICE_FAILED, function,
+                         "the device of this context failed earlier; close the context and open another");
+    return QMM_OK;
+}
+
+/* ---- structs of other versions ----------------------------------------------------------------------------------- */
+
+qmm_status qmmi_read_struct(qmm_context *context, const char *function, const char *name, const void *source,
+                            void *target, size_t known, size_t oldest) {
+    size_t size;
+    if (!source) return QMM_OK;
+    memcpy(&size, source, sizeof size);
+    if (size < oldest)
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
+                         "struct_size %zu of %s is less than %zu: set it from its ..._INIT macro", size, name, oldest);
+    for (size_t i = known; i < size; i++) {
+        if (i - known >= 4096 || ((const unsigned char *)source)[i] != 0)
+            return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
+                             "struct_size %zu of %s is more than the %zu this qmm %s knows", size, name, known,
+                             qmm_version());
+    }
+    memcpy(target, source, size < known ? size : known);
+    memcpy(target, &known, sizeof known);
+    return QMM_OK;
+}
+
+bool qmmi_struct_size_fits(const void *result, size_t known) {
+    size_t size;
+    memcpy(&size, result, sizeof size);
+    return size == known;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+static void *default_allocate(void *user, size_t bytes, size_t alignment) {
+    (void)user;
+    return bytes > SIZE_MAX - alignment ? NULL : aligned_alloc(alignment, qmmi_round_up(bytes, alignment));
+}
+
+static void default_release(void *user, void *pointer, size_t bytes) {
+    (void)user;
+    (void)bytes;
+    free(pointer);
+}
+
+void *qmmi_allocate(const qmm_context *context, size_t bytes) {
+    return context->allocator.allocate(context->allocator.user, bytes ? bytes : 1, 64);
+}
+
+void qmmi_release(const qmm_context *context, void *pointer, size_t bytes) {
+    if (pointer) context->allocator.release(context->allocator.user, pointer, bytes ? bytes : 1);
+}
+
+void *qmmi_object_create(qmm_context *context, qmmi_magic magic, size_t bytes, void (*destroy)(qmmi_object *)) {
+    qmmi_object *object = qmmi_allocate(context, bytes);
+    if (!object) return NULL;
+    memset(object, 0, bytes);
+    object->magic = magic;
+    object->context = context;
+    object->bytes = bytes;
+    object->destroy = destroy;
+    object->next = context->objects;
+    if (object->next) object->next->previous = object;
+    context->objects = object;
+    return object;
+}
+
+void qmmi_object_free(qmmi_object *object) {
+    qmm_context *context = object->context;
+    if (object->previous)
+        object->previous->next = object->next;
+    else
+        context->objects = object->next;
+    if (object->next) object->next->previous = object->previous;
+    if (object->destroy) object->destroy(object);
+    object->magic = QMMI_MAGIC_DEAD;
+    qmmi_release(context, object, object->bytes);
+}
+
+qmm_status qmmi_workspace_reserve(qmm_context *context, size_t bytes, const char *function) {
+    void *grown;
+    if (bytes <= context->workspace_bytes) return QMM_OK;
+    if (context->workspace) {
+        /* Work queued earlier may still use it. */
+        QMMI_TRY(context->backend->synchronize(context));
+        context->backend->release(context, context->workspace, context->workspace_bytes);
+    }
+    context->workspace = NULL;
+    context->workspace_bytes = 0;
+    grown = context->backend->allocate(context, bytes);
+    if (!grown)
+        return qmmi_fail(context, QMM_OUT_OF_MEMORY, function, "no memory for a workspace of %zu bytes", bytes);
+    context->workspace = grown;
+    context->workspace_bytes = bytes;
+    return QMM_OK;
+}
+
+qmm_status qmm_context_reserve_workspace(qmm_context *context, size_t bytes) {
+    QMMI_ENTER(context);
+    return qmmi_workspace_reserve(context, bytes, __func__);
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
+
+/* What opening reports to before there is a context: a context that owns nothing, for its text and log alone. */
+static qmm_status finish_open(const qmm_context *reporter, const qmm_context_options *options, qmm_status status) {
+    if (status != QMM_OK && options->error_text && options->error_text_size > 0)
+        snprintf(options->error_text, options->error_text_size, "%s", reporter->error_text);
+    return status;
+}
+
+static qmm_status check_options(qmm_context *reporter, const qmm_context_options *given, qmm_context_options *options) {
+    static const char function[] = "qmm_context_open";
+    const qmm_allocator *a;
+    QMMI_TRY(qmmi_read_struct(reporter, function, "options", given, options, sizeof *options, sizeof *options));
+    reporter->log = options->log;
+    reporter->log_user = options->log_user;
+    reporter->log_level = options->log_level;
+    a = options->allocator;
+    if (a && (!a->allocate != !a->release || !a->allocate_device != !a->release_device))
+        return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
+                         "allocator has one of allocate and release but not the other");
+    return QMM_OK;
+}
+
+static void set_allocator(qmm_context *context, const qmm_allocator *given) {
+    if (given) context->allocator = *given;
+    if (!context->allocator.allocate) {
+        context->allocator.allocate = default_allocate;
+        context->allocator.release = default_release;
+    }
+}
+
+qmm_status qmm_context_open(const char *device, const qmm_context_options *given, qmm_context **context) {
+    qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
+    qmm_context reporter;
+    qmm_context *opened;
+    const qmmi_backend *backend;
+    qmm_status status;
+    int index;
+
+    if (!context) return QMM_INVALID_ARGUMENT;
+    *context = NULL;
+    memset(&reporter, 0, sizeof reporter);
+    status = check_options(&reporter, given, &options);
+    if (status != QMM_OK) return finish_open(&reporter, &options, status);
+    status = qmmi_device_find(&reporter, device, &backend, &index);
+    if (status != QMM_OK) return finish_open(&reporter, &options, status);
+
+    set_allocator(&reporter, options.allocator);
+    opened = qmmi_allocate(&reporter, sizeof *opened);
+    if (!opened)
+        return finish_open(&reporter, &options,
+                           QMMI_FAIL(&reporter, QMM_OUT_OF_MEMORY, "no memory for a context"));
+    *opened = reporter;
+    opened->magic = QMMI_MAGIC_CONTEXT;
+    opened->backend = backend;
+    opened->device = index;
+    status = backend->open(opened, index, &options);
+    if (status != QMM_OK) {
+        finish_open(opened, &options, status);
+        opened->magic = QMMI_MAGIC_DEAD;
+        qmmi_release(&reporter, opened, sizeof *opened);
+        return status;
+    }
+    *context = opened;
+    qmmi_log(opened, QMM_LOG_INFO, "opened %s", device);
+    return QMM_OK;
+}
+
+void qmm_context_close(qmm_context *context) {
+    qmm_context owner;
+    if (!context || context->magic != QMMI_MAGIC_CONTEXT) return;
+    context->backend->synchronize(context);
+    while (context->objects) qmmi_object_free(context->objects);
+    if (context->workspace) context->backend->release(context, context->workspace, context->workspace_bytes);
+    context->backend->close(context);
+    context->magic = QMMI_MAGIC_DEAD;
+    owner.allocator = context->allocator;
+    qmmi_release(&owner, context, sizeof *context);
+}
+
+qmm_status qmm_context_get_device_info(qmm_context *context, qmm_device_info *info) {
+    QMMI_ENTER(context);
+    QMMI_REQUIRE(context, info, "info is NULL");
+    QMMI_REQUIRE(context, qmmi_struct_size_fits(info, sizeof *info), "struct_size of info is not %zu", sizeof *info);
+    context->backend->device_info(context->device, info);
+    return QMM_OK;
+}
+
+qmm_status qmm_context_synchronize(qmm_context *context) {
+    QMMI_ENTER(context);
+    return context->backend->synchronize(context);
+}

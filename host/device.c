@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The registry of backends, and devices by name. */
+#include "device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "context.h"
+
+/* Best first: "auto" takes the first device. A new backend is one row here. */
+static const qmmi_backend *const backends[] = {
+    &qmmi_cpu_backend,
+};
+
+#define BACKEND_COUNT ((int)(sizeof backends / sizeof backends[0]))
+
+int qmm_backend_count(void) {
+    return BACKEND_COUNT;
+}
+
+qmm_status qmm_backend_get_info(int index, qmm_backend_info *info) {
+    if (index < 0 || index >= BACKEND_COUNT || !info || !qmmi_struct_size_fits(info, sizeof *info))
+        return QMM_INVALID_ARGUMENT;
+    info->reason[0] = '\0';
+    snprintf(info->name, sizeof info->name, "%s", backends[index]->name);
+    info->devices = backends[index]->device_count(info->reason, sizeof info->reason);
+    return QMM_OK;
+}
+
+static int devices_of(int backend) {
+    char reason[256];
+    return backends[backend]->device_count(reason, sizeof reason);
+}
+
+int qmm_device_count(void) {
+    int count = 0;
+    for (int i = 0; i < BACKEND_COUNT; i++) count += devices_of(i);
+    return count;
+}
+
+qmm_status qmm_device_get_info(int index, qmm_device_info *info) {
+    if (index < 0 || !info || !qmmi_struct_size_fits(info, sizeof *info)) return QMM_INVALID_ARGUMENT;
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        const int devices = devices_of(i);
+        if (index < devices) {
+            backends[i]->device_info(index, info);
+            return QMM_OK;
+        }
+        index -= devices;
+    }
+    return QMM_INVALID_ARGUMENT;
+}
+
+/* Splits "cuda:1" into its length before the colon and 1; -1 where what follows is no small number. */
+static int device_number(const char *name, size_t *kind_length) {
+    const char *colon = strchr(name, ':');
+    char *end;
+    long number;
+    *kind_length = colon ? (size_t)(colon - name) : strlen(name);
+    if (!colon) return 0;
+    if (colon[1] < '0' || colon[1] > '9') return -1;
+    number = strtol(colon + 1, &end, 10);
+    return *end == '\0' && number < 1024 ? (int)number : -1;
+}
+
+qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_backend **backend, int *device) {
+    static const char function[] = "qmm_context_open";
+    char reason[256] = "";
+    size_t kind_length;
+    if (!name) return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function, "device is NULL");
+    if (strcmp(name, "auto") == 0) {
+        for (int i = 0; i < BACKEND_COUNT; i++) {
+            if (devices_of(i) == 0) continue;
+            *backend = backends[i];
+            *device = 0;
+            return QMM_OK;
+        }
+    }
+    *device = device_number(name, &kind_length);
+    if (*device < 0 || kind_length == 0)
+        return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
+                         "device '%s' is not auto, a backend, or a backend:number", name);
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        int count;
+        if (strlen(backends[i]->name) != kind_length || strncmp(name, backends[i]->name, kind_length) != 0) continue;
+        *backend = backends[i];
+        count = backends[i]->device_count(reason, sizeof reason);
+        if (*device < count) return QMM_OK;
+        if (count == 0) return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%s': %s", name, reason);
+        return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%s': there are %d, numbered from 0", name,
+                         count);
+    }
+    return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%s': this build has no such backend", name);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A tensor the host can read. */
+#include "host_view.h"
+
+#include "checked.h"
+
+size_t qmmi_view_bytes(const qmmi_view *v) {
+    size_t bytes = 0;
+    if (v->rows == 0 || v->cols == 0) return 0;
+    qmmi_bytes_overflow((v->batch - 1) * v->batch_stride + (v->rows - 1) * v->row_stride + v->cols,
+                        qmm_type_bits(v->type), &bytes);
+    return bytes;
+}
+
+qmm_status qmmi_host_view_open(qmm_context *context, const char *function, const void *memory, size_t offset,
+                               size_t bytes, qmmi_host_view *view) {
+    *view = (qmmi_host_view){ 0 };
+    if (bytes == 0 || !memory) return QMM_OK;
+    QMMI_TRY(context->backend->synchronize(context));
+    view->base = context->backend->host_view(memory);
+    if (view->base) {
+        view->base += offset;
+        return QMM_OK;
+    }
+    view->copy = qmmi_allocate(context, bytes);
+    if (!view->copy)
+        return qmmi_fail(context, QMM_OUT_OF_MEMORY, function, "no host memory for %zu bytes to look at", bytes);
+    view->copy_bytes = bytes;
+    view->base = view->copy;
+    return context->backend->download(context, memory, offset, view->copy, bytes, true);
+}
+
+void qmmi_host_view_close(qmm_context *context, qmmi_host_view *view) {
+    qmmi_release(context, view->copy, view->copy_bytes);
+    *view = (qmmi_host_view){ 0 };
+}

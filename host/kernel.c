@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The choice of a kernel row: the first in the device's table that has what it needs, accepts the problem, and has
+ * passed its known-answer test. */
+#include "kernel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "buffer.h"
+
+static int row_index(const qmm_context *context, qmmi_operation operation, const qmmi_row *row) {
+    return (int)(row - context->backend->rows[operation]);
+}
+
+/* *reason: NULL if the row may be used, else why not. Runs the row's self-test at its first use. */
+static qmm_status distrust(qmm_context *context, qmmi_operation operation, const qmmi_row *row, const char **reason) {
+    qmmi_trust *trust = &context->trust[operation][row_index(context, operation, row)];
+    *reason = *trust == QMMI_REFUSED ? "it failed its known-answer test on this device" : NULL;
+    if (!row->self_test || *trust != QMMI_UNTESTED) return QMM_OK;
+    QMMI_TRY(qmmi_self_test(context, operation, row, reason));
+    *trust = *reason ? QMMI_REFUSED : QMMI_TRUSTED;
+    qmmi_log(context, *reason ? QMM_LOG_WARNING : QMM_LOG_DEBUG, "%s: %s", row->name,
+             *reason ? *reason : "passed its known-answer test");
+    return QMM_OK;
+}
+
+/* *reason: NULL if this row runs the problem, else why not. */
+static qmm_status refusal(qmm_context *context, const qmmi_problem *problem, const qmmi_row *row,
+                          const char **reason) {
+    const qmmi_row *forced = context->forced[problem->operation];
+    *reason = NULL;
+    if (forced && row != forced) *reason = "another row is forced";
+    else if ((row->needs & context->capabilities) != row->needs) *reason = "the device lacks what it needs";
+    else if (row->accepts) *reason = row->accepts(context, problem);
+    if (!*reason && row->declines && !forced) *reason = row->declines(context, problem);
+    return *reason ? QMM_OK : distrust(context, problem->operation, row, reason);
+}
+
+qmm_status qmmi_select(const qmmi_call *call, const qmmi_problem *problem, qmm_explain_function explain, void *user,
+                       const qmmi_row **row) {
+    const qmmi_row *r = call->context->backend->rows[problem->operation];
+    char reasons[QMMI_ERROR_TEXT_BYTES / 2];
+    size_t used = 0;
+    *row = NULL;
+    for (; r && r->name; r++) {
+        const char *reason;
+        QMMI_TRY(refusal(call->context, problem, r, &reason));
+        if (explain) explain(user, r->name, reason);
+        if (!reason && !*row) *row = r;
+        if (*row && !explain) return QMM_OK;
+        if (reason && used < sizeof reasons)
+            used += (size_t)snprintf(reasons + used, sizeof reasons - used, "\n  %s: %s", r->name, reason);
+    }
+    if (*row || explain) return QMM_OK;
+    return qmmi_fail(call->context, QMM_UNSUPPORTED, call->function, "no kernel takes this:%s",
+                     used ? reasons : " the device has none for it");
+}
+
+size_t qmmi_row_workspace(const qmm_context *context, const qmmi_row *row, const qmmi_problem *problem) {
+    return row->workspace ? row->workspace(context, problem) : 0;
+}
+
+qmm_status qmmi_run(const qmmi_call *call, const qmmi_problem *problem, const qmmi_workspace *workspace) {
+    qmm_context *context = call->context;
+    const qmmi_row *row;
+    size_t needed;
+    QMMI_TRY(qmmi_select(call, problem, NULL, NULL, &row));
+    needed = qmmi_row_workspace(context, row, problem);
+    if (needed == 0) return row->run(context, problem, NULL, 0);
+    if (!workspace || !workspace->buffer) {
+        QMMI_TRY(qmmi_workspace_reserve(context, needed, call->function));
+        return row->run(context, problem, context->workspace, 0);
+    }
+    if (workspace->bytes < needed)
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, call->function,
+                         "workspace of %zu bytes is less than the %zu that %s needs", workspace->bytes, needed,
+                         row->name);
+    return row->run(context, problem, workspace->buffer->memory, workspace->offset);
+}
+
+/* ---- the table, as the user sees it ------------------------------------------------------------------------------ */
+
+/* The index-th row of all operations; NULL past the end. */
+static const qmmi_row *nth_row(const qmm_context *context, int index, qmmi_operation *operation) {
+    for (int o = 0; o < QMMI_OPERATION_COUNT; o++) {
+        for (const qmmi_row *r = context->backend->rows[o]; r && r->name; r++) {
+            if (index-- > 0) continue;
+            *operation = (qmmi_operation)o;
+            return r;
+        }
+    }
+    return NULL;
+}
+
+int qmm_kernel_count(qmm_context *context) {
+    qmmi_operation operation;
+    int count = 0;
+    if (!context || context->magic != QMMI_MAGIC_CONTEXT) return 0;
+    while (nth_row(context, count, &operation)) count++;
+    return count;
+}
+
+const char *qmm_kernel_name(qmm_context *context, int index) {
+    qmmi_operation operation;
+    const qmmi_row *row = NULL;
+    if (context && context->magic == QMMI_MAGIC_CONTEXT && index >= 0) row = nth_row(context, index, &operation);
+    return row ? row->name : "";
+}
+
+qmm_status qmm_kernel_force(qmm_context *context, const char *name) {
+    QMMI_ENTER(context);
+    if (!name) {
+        memset(context->forced, 0, sizeof context->forced);
+        return QMM_OK;
+    }
+    for (int i = 0;; i++) {
+        qmmi_operation operation;
+        const qmmi_row *row = nth_row(context, i, &operation);
+        QMMI_REQUIRE(context, row, "name '%s' is not a kernel of this device", name);
+        if (strcmp(row->name, name) != 0) continue;
+        context->forced[operation] = row;
+        return QMM_OK;
+    }
+}
+
+qmm_status qmm_context_prepare(qmm_context *context) {
+    qmmi_operation operation;
+    const qmmi_row *row;
+    const char *reason;
+    QMMI_ENTER(context);
+    for (int i = 0; (row = nth_row(context, i, &operation)) != NULL; i++) {
+        if ((row->needs & context->capabilities) == row->needs)
+            QMMI_TRY(distrust(context, operation, row, &reason));
+    }
+    return QMM_OK;
+}

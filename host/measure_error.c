@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * measure_error: the public body; the quotients of the device's sums. */
+#include <math.h>
+
+#include "context.h"
+#include "type.h"
+#include "validate.h"
+
+qmm_status qmm_measure_error(qmm_context *context, const qmm_tensor *reference, const qmm_tensor *got,
+                             qmm_error_measure *measure) {
+    const qmmi_call call = { context, __func__ };
+    qmmi_view r, g;
+    qmmi_error_sums sums = { 0 };
+    double length;
+    QMMI_ENTER(context);
+    QMMI_REQUIRE(context, measure, "measure is NULL");
+    QMMI_REQUIRE(context, qmmi_struct_size_fits(measure, sizeof *measure), "struct_size of measure is not %zu",
+                 sizeof *measure);
+    QMMI_TRY(qmmi_check_tensor(&call, "reference", reference, QMMI_REALS, false, &r));
+    QMMI_TRY(qmmi_check_tensor(&call, "got", got, QMMI_REALS, false, &g));
+    QMMI_TRY(qmmi_check_same_shape(&call, "got", &g, "reference", &r));
+    if (r.rows > 0 && r.cols > 0) QMMI_TRY(context->backend->measure_error(context, &r, &g, &sums));
+    *measure = (qmm_error_measure)QMM_ERROR_MEASURE_INIT;
+    measure->count = sums.count;
+    measure->skipped = sums.skipped;
+    measure->mse = sums.count ? (double)sums.error_squared / (double)sums.count : 0.0;
+    measure->max_error = (double)sums.max_error;
+    /* 0 / 0 is "equal", not NaN. */
+    measure->sqnr_db = sums.error_squared == 0.0f
+                           ? INFINITY
+                           : 10.0 * log10((double)sums.reference_squared / (double)sums.error_squared);
+    length = sqrt((double)sums.reference_squared) * sqrt((double)sums.got_squared);
+    measure->cosine = length > 0.0 ? (double)sums.product / length
+                                   : sums.reference_squared == sums.got_squared ? 1.0 : 0.0;
+    return QMM_OK;
+}

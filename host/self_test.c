@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Known-answer tests: what a kernel row must get right before a context trusts it. Vendors' libraries and capability
+ * bits are known to lie, so the cases sit at the extremes: -128 * -128, 255 * -128, runs that saturate 16-bit lanes,
+ * tails of K, odd shapes, the longest K. */
+#include <string.h>
+
+#include "context.h"
+#include "kernel.h"
+
+typedef struct matmul_case {
+    int64_t m, n, k;
+    bool transpose_a, transpose_b, zero_points;
+} matmul_case;
+
+static const matmul_case matmul_cases[] = {
+    { 1, 1, 1, false, false, false },    { 3, 5, 7, false, false, false },     { 17, 33, 65, false, true, true },
+    { 16, 32, 64, true, false, false },  { 5, 19, 130, true, true, true },     { 2, 3, 33025, false, false, false },
+};
+
+static const qmm_type a_types[] = { QMM_S8, QMM_U8 };
+static const qmm_type b_types[] = { QMM_S8, QMM_U8 };
+
+typedef enum fill { LOWEST, HIGHEST, OPPOSED, MIXED, FILLS } fill;
+
+/* The byte of element `index` of operand `side`. */
+static uint8_t fill_byte(fill f, qmm_type type, int side, int64_t index) {
+    const uint8_t low = type == QMM_S8 ? 0x80 : 0x00, high = type == QMM_S8 ? 0x7f : 0xff;
+    switch (f) {
+    case LOWEST: return low;
+    case HIGHEST: return high;
+    case OPPOSED: return side == 0 ? high : type == QMM_S8 ? low : high;
+    case MIXED:
+    case FILLS: break;
+    }
+    return (uint8_t)(((uint64_t)index * 2654435761u + (uint64_t)side * 40503u) >> 7);
+}
+
+static int64_t value_of(qmm_type type, uint8_t byte) {
+    return type == QMM_S8 ? (int8_t)byte : byte;
+}
+
+/* Everything a case needs, in one allocation on either side: A, B, then C. */
+typedef struct rig {
+    qmm_buffer *buffer;
+    uint8_t *host;
+    size_t bytes, b_offset, c_offset;
+} rig;
+
+static qmm_status open_rig(qmm_context *context, rig *r) {
+    enum { OPERAND_BYTES = 128 * 1024, C_BYTES = 4096 };
+    r->b_offset = OPERAND_BYTES;
+    r->c_offset = 2 * OPERAND_BYTES;
+    r->bytes = 2 * OPERAND_BYTES + C_BYTES;
+    QMMI_TRY(qmm_buffer_create(context, r->bytes, &r->buffer));
+    r->host = qmmi_allocate(context, r->bytes);
+    return r->host ? QMM_OK : QMMI_FAIL(context, QMM_OUT_OF_MEMORY, "no host memory for a known-answer test");
+}
+
+static void close_rig(qmm_context *context, rig *r) {
+    qmm_buffer_free(r->buffer);
+    qmmi_release(context, r->host, r->bytes);
+}
+
+static int32_t expected(const matmul_case *c, qmm_type a_type, qmm_type b_type, int32_t za, int32_t zb, const rig *r,
+                        int64_t i, int64_t j) {
+    int64_t sum = 0;
+    for (int64_t k = 0; k < c->k; k++) {
+        const int64_t a = value_of(a_type, r->host[c->transpose_a ? k * c->m + i : i * c->k + k]);
+        const int64_t b = value_of(b_type, r->host[r->b_offset + (size_t)(c->transpose_b ? j * c->k + k : k * c->n + j)]);
+        sum += (a - za) * (b - zb);
+    }
+    return (int32_t)sum;
+}
+
+/* *wrong: whether some element is. A problem the row does not take is passed over. */
+static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matmul_case *c, qmm_type a_type,
+                           qmm_type b_type, fill f, rig *r, int *ran, bool *wrong) {
+    const qmmi_call call = { context, __func__ };
+    qmm_tensor a = qmm_matrix(r->buffer, a_type, c->transpose_a ? c->k : c->m, c->transpose_a ? c->m : c->k);
+    qmm_tensor b = qmm_matrix(r->buffer, b_type, c->transpose_b ? c->n : c->k, c->transpose_b ? c->k : c->n);
+    qmm_tensor out = qmm_matrix(r->buffer, QMM_S32, c->m, c->n);
+    qmm_quant qa = QMM_QUANT_INIT, qb = QMM_QUANT_INIT;
+    qmm_matmul_desc desc = QMM_MATMUL_DESC_INIT, checked;
+    qmmi_problem problem;
+    int32_t *got = (int32_t *)(void *)(r->host + r->c_offset);
+    size_t workspace;
+    b.offset = r->b_offset;
+    out.offset = r->c_offset;
+    if (c->zero_points) {
+        qa.zero_value = a_type == QMM_S8 ? -128 : 255;
+        qb.zero_value = b_type == QMM_S8 ? 127 : 3;
+    }
+    desc.quant_a = &qa, desc.quant_b = &qb;
+    desc.transpose_a = c->transpose_a, desc.transpose_b = c->transpose_b;
+    QMMI_TRY(qmmi_check_matmul(&call, &desc, &a, &b, &out, &checked, &problem));
+    if (row->accepts && row->accepts(context, &problem)) return QMM_OK;
+
+    for (int64_t n = 0; n < c->m * c->k; n++) r->host[n] = fill_byte(f, a_type, 0, n);
+    for (int64_t n = 0; n < c->k * c->n; n++) r->host[r->b_offset + (size_t)n] = fill_byte(f, b_type, 1, n);
+    memset(got, 0x5a, (size_t)(c->m * c->n) * sizeof *got);
+    QMMI_TRY(qmm_buffer_upload(context, r->buffer, 0, r->host, r->bytes));
+    workspace = qmmi_row_workspace(context, row, &problem);
+    QMMI_TRY(qmmi_workspace_reserve(context, workspace, __func__));
+    QMMI_TRY(row->run(context, &problem, context->workspace, 0));
+    QMMI_TRY(qmm_buffer_download(context, r->buffer, r->c_offset, got, (size_t)(c->m * c->n) * sizeof *got));
+    ++*ran;
+    for (int64_t i = 0; i < c->m; i++)
+        for (int64_t j = 0; j < c->n; j++)
+            *wrong = *wrong || got[i * c->n + j] != expected(c, a_type, b_type, qa.zero_value, qb.zero_value, r, i, j);
+    return QMM_OK;
+}
+
+static qmm_status test_matmul(qmm_context *context, const qmmi_row *row, int *ran, bool *wrong) {
+    rig r = { 0 };
+    qmm_status status = open_rig(context, &r);
+    for (size_t c = 0; c < sizeof matmul_cases / sizeof matmul_cases[0]; c++)
+        for (int a = 0; a < 2; a++)
+            for (int b = 0; b < 2; b++)
+                for (int f = LOWEST; f < FILLS; f++)
+                    if (status == QMM_OK && !*wrong)
+                        status = run_case(context, row, &matmul_cases[c], a_types[a], b_types[b], (fill)f, &r, ran,
+                                          wrong);
+    close_rig(context, &r);
+    return status;
+}
+
+qmm_status qmmi_self_test(qmm_context *context, qmmi_operation operation, const qmmi_row *row, const char **reason) {
+    int ran = 0;
+    bool wrong = false;
+    *reason = NULL;
+    switch (operation) {
+    case QMMI_MATMUL: QMMI_TRY(test_matmul(context, row, &ran, &wrong)); break;
+    case QMMI_QUANTIZE:
+    case QMMI_QUANTIZE_DYNAMIC:
+    case QMMI_DEQUANTIZE:
+    case QMMI_REQUANTIZE:
+    case QMMI_OPERATION_COUNT: *reason = "this operation has no known-answer test yet"; return QMM_OK;
+    }
+    if (wrong)
+        *reason = "it gave a wrong result in its known-answer test";
+    else if (ran == 0)
+        *reason = "it took none of the problems of its known-answer test";
+    return QMM_OK;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where the arguments of every operation are checked, once, and become problems. */
+#ifndef QMMI_VALIDATE_H
+#define QMMI_VALIDATE_H
+
+#include "backend.h"
+
+/* The public function at work: where errors go and whose name they bear. */
+typedef struct qmmi_call {
+    qmm_context *context;
+    const char *function;
+} qmmi_call;
+
+/* A tensor argument of one of `types`, inside its buffer. output: its elements may not overlap one another. */
+qmm_status qmmi_check_tensor(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
+                             bool output, qmmi_view *view);
+
+/* Two tensors of the same rows, cols and batch. */
+qmm_status qmmi_check_same_shape(const qmmi_call *call, const char *name, const qmmi_view *view, const char *other_name,
+                                 const qmmi_view *other);
+
+/* An output overlaps no input. */
+qmm_status qmmi_check_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
+                               const char *input_name, const qmmi_view *input);
+
+/* Copies and checks a qmm_quant; NULL gives scale 1, zero 0. */
+qmm_status qmmi_check_quant(const qmmi_call *call, const char *name, const qmm_quant *given, const char *tensor_name,
+                            const qmmi_view *tensor, bool written, qmmi_quant *quant);
+
+/* The four conversions: which sides hold codes, and whether the parameters are outputs. */
+qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, const char *source_name,
+                              const qmm_tensor *source, const qmm_quant *source_quant, const char *target_name,
+                              const qmm_tensor *target, const qmm_quant *target_quant, qmmi_problem *problem);
+
+/* A matmul: `desc` receives a full copy of the caller's, defaults filled in. */
+qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given, const qmm_tensor *a,
+                             const qmm_tensor *b, const qmm_tensor *c, qmm_matmul_desc *desc, qmmi_problem *problem);
+
+/* Sizes of a matmul's operand: M or N, K, its matrices, and the length of its groups along K (0: none). */
+typedef struct qmmi_operand_shape {
+    int64_t outer, k, batch, group_size;
+} qmmi_operand_shape;
+
+/* B alone, for packing. */
+qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,
+                              qmmi_operand *operand, qmmi_operand_shape *shape);
+
+#endif

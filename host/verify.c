@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Freivalds' check of a matmul, over the prime field of p = 2^61 - 1.
+ *
+ * For a vector r of N uniform elements of the field, A (B r) = C r holds if C = A B. If some c[i,j] is wrong, row i of
+ * A B - C has an entry d with 0 < |d| < p, and for any choice of the other elements of r just one value of r[j] makes
+ * the row vanish: a wrong row passes one round with probability at most 1 / p. Zero points come out of each operand
+ * first, so C is the exact integer accumulator.
+ *
+ * An output that is no accumulator is checked in two steps: the context's own kernels make the accumulators, block by
+ * block; these are checked as above; then the epilogue of the specification is applied to them and compared bit for
+ * bit. K is taken in pieces: one per group, none longer than int32 allows. */
+#include <string.h>
+
+#include "context.h"
+#include "cpu/element.h"
+#include "cpu/epilogue.h"
+#include "host_view.h"
+#include "kernel.h"
+
+/* ---- the field --------------------------------------------------------------------------------------------------- */
+
+#define PRIME ((UINT64_C(1) << 61) - 1)
+
+__extension__ typedef __int128 wide; /* sums of 2^31 products of a code (9 bits) and an element (61 bits) fit */
+
+static uint64_t reduce(wide x) {
+    const wide p = (wide)PRIME;
+    const wide rest = x % p;
+    return (uint64_t)(rest < 0 ? rest + p : rest);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014), the top 61 bits, what is not below p drawn again: uniform. */
+static uint64_t draw(uint64_t *state) {
+    for (;;) {
+        uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        z = (z ^ (z >> 31)) >> 3;
+        if (z < PRIME) return z;
+    }
+}
+
+/* ---- the problem, as the host reads it --------------------------------------------------------------------------- */
+
+enum { VIEWS_MAX = 12, ROUNDS_MAX = 64, BLOCK_ELEMENTS = 1 << 20 };
+
+typedef struct verifier {
+    qmmi_call call;
+    const qmmi_matmul_problem *device; /* as a kernel takes it */
+    qmmi_matmul_problem host;          /* the same, its memory readable here */
+    qmmi_host_view views[VIEWS_MAX];
+    int view_count;
+    int rounds;
+    uint64_t *r, *u;   /* rounds x N random elements; rounds x K elements of B r */
+    size_t vector_bytes;
+    qmm_verify_result *result;
+
+    /* Only for outputs that are no accumulators: a block of rows. */
+    int64_t block_rows;
+    void *device_acc;
+    int32_t *acc;      /* block_rows x N of one piece */
+    int64_t *wide_acc; /* block_rows x N of one group, or of all K */
+    float *y;          /* block_rows x N: the groups' sum */
+    unsigned char *row; /* N elements of C */
+    size_t block_bytes; /* of the four together */
+} verifier;
+
+/* Replaces native memory by host memory; `offset` then counts from there. */
+static qmm_status bring(verifier *v, void **memory, size_t *offset, size_t bytes) {
+    qmmi_host_view *view = &v->views[v->view_count];
+    if (!*memory) return QMM_OK;
+    QMMI_TRY(qmmi_host_view_open(v->call.context, v->call.function, *memory, *offset, bytes, view));
+    v->view_count++;
+    *memory = (void *)(uintptr_t)view->base;
+    *offset = 0;
+    return QMM_OK;
+}
+
+static size_t span_bytes(qmm_type type, int64_t elements) {
+    return ((size_t)elements * (size_t)qmm_type_bits(type) + 7) / 8;
+}
+
+static qmm_status bring_param(verifier *v, qmmi_param *p, int64_t rows, int64_t cols) {
+    const int64_t last = (v->host.batch - 1) * p->batch_stride + (rows - 1) * p->row_stride + (cols - 1) * p->col_stride;
+    return rows == 0 || cols == 0 ? QMM_OK : bring(v, &p->memory, &p->offset, span_bytes(p->type, last + 1));
+}
+
+static qmm_status bring_operand(verifier *v, qmmi_operand *o, int64_t outer) {
+    const qmmi_matmul_problem *p = &v->host;
+    const int64_t last = (p->batch - 1) * o->batch_stride + (outer - 1) * o->outer_stride + (p->k - 1) * o->k_stride;
+    const int64_t groups = o->grouped ? p->groups : 1;
+    if (outer == 0 || p->k == 0) return QMM_OK;
+    if (o->packed && !v->call.context->backend->host_view(o->memory))
+        return qmmi_fail(v->call.context, QMM_UNSUPPORTED, v->call.function,
+                         "weights of desc are packed in a layout of this device: give b itself");
+    QMMI_TRY(bring(v, &o->memory, &o->offset, span_bytes(o->type, last + 1)));
+    QMMI_TRY(bring_param(v, &o->scale, outer, groups));
+    return bring_param(v, &o->zero, outer, groups);
+}
+
+static qmm_status bring_problem(verifier *v) {
+    qmmi_matmul_problem *p = &v->host;
+    *p = *v->device;
+    QMMI_TRY(bring_operand(v, &p->a, p->m));
+    QMMI_TRY(bring_operand(v, &p->b, p->n));
+    QMMI_TRY(bring_param(v, &p->bias, 1, p->n));
+    QMMI_TRY(bring_param(v, &p->c_quant.scale, p->c_quant.param_rows, p->c_quant.param_cols));
+    QMMI_TRY(bring_param(v, &p->c_quant.zero, p->c_quant.param_rows, p->c_quant.param_cols));
+    QMMI_TRY(bring(v, &p->residual.memory, &p->residual.offset, qmmi_view_bytes(&p->residual)));
+    return bring(v, &p->c.memory, &p->c.offset, qmmi_view_bytes(&p->c));
+}
+
+static int32_t code_at(const qmmi_operand *o, int64_t batch, int64_t outer, int64_t k) {
+    return qmmi_cpu_load_code(o->type, qmmi_cpu_at(o->memory, o->offset),
+                              batch * o->batch_stride + outer * o->outer_stride + k * o->k_stride);
+}
+
+static int32_t zero_at(const qmmi_operand *o, int64_t batch, int64_t outer, int64_t group) {
+    return qmmi_cpu_zero(&o->zero, o->zero_min, o->zero_max, batch, outer, group);
+}
+
+/* ---- the check --------------------------------------------------------------------------------------------------- */
+
+static int64_t group_of(const qmmi_matmul_problem *p, int64_t k) {
+    return p->group_size > 0 ? k / p->group_size : 0;
+}
+
+/* r, and u = (B - zb) r, for one matrix of the batch. */
+static void draw_vectors(verifier *v, int64_t batch, uint64_t *state) {
+    const qmmi_matmul_problem *p = &v->host;
+    for (int round = 0; round < v->rounds; round++) {
+        uint64_t *r = v->r + round * p->n, *u = v->u + round * p->k;
+        for (int64_t j = 0; j < p->n; j++) r[j] = draw(state);
+        for (int64_t k = 0; k < p->k; k++) {
+            wide sum = 0;
+            for (int64_t j = 0; j < p->n; j++)
+                sum += (wide)(code_at(&p->b, batch, j, k) - zero_at(&p->b, batch, j, group_of(p, k))) * (wide)r[j];
+            u[k] = reduce(sum);
+        }
+    }
+}
+
+/* Does row i of the accumulators over k0 .. k0 + length agree? */
+static bool row_holds(const verifier *v, int64_t batch, int64_t i, int64_t k0, int64_t length, const int32_t *acc) {
+    const qmmi_matmul_problem *p = &v->host;
+    for (int round = 0; round < v->rounds; round++) {
+        const uint64_t *r = v->r + round * p->n, *u = v->u + round * p->k;
+        wide left = 0, right = 0;
+        for (int64_t k = k0; k < k0 + length; k++)
+            left += (wide)(code_at(&p->a, batch, i, k) - zero_at(&p->a, batch, i, group_of(p, k))) * (wide)u[k];
+        for (int64_t j = 0; j < p->n; j++) right += (wide)acc[j] * (wide)r[j];
+        if (reduce(left) != reduce(right)) return false;
+    }
+    return true;
+}
+
+static void report(verifier *v, int64_t batch, int64_t row, int64_t col) {
+    qmm_verify_result *result = v->result;
+    if (result->wrong_rows++ > 0) return;
+    result->passed = 0;
+    result->batch = batch;
+    result->row = row;
+    result->col = col;
+}
+
+static void verify_accumulators(verifier *v, int64_t batch) {
+    const qmmi_matmul_problem *p = &v->host;
+    const int32_t *c = (const int32_t *)(const void *)qmmi_cpu_at(p->c.memory, p->c.offset);
+    for (int64_t i = 0; i < p->m; i++)
+        if (!row_holds(v, batch, i, 0, p->k, c + qmmi_cpu_index(&p->c, batch, i, 0))) report(v, batch, i, -1);
+}
+
+/* ---- outputs behind an epilogue ---------------------------------------------------------------------------------- */
+
+static void move_param(qmmi_param *p, int64_t elements) {
+    if (p->memory) p->offset += (size_t)elements * (size_t)qmm_type_bits(p->type) / 8;
+}
+
+/* One operand of a piece: its rows from `outer` on, its codes from k0 on, its parameters of one group. */
+static void cut_operand(qmmi_operand *o, int64_t batch, int64_t outer, int64_t k0, int64_t group) {
+    o->offset += (size_t)(batch * o->batch_stride + outer * o->outer_stride + k0 * o->k_stride) *
+                 (size_t)qmm_type_bits(o->type) / 8;
+    move_param(&o->zero, batch * o->zero.batch_stride + outer * o->zero.row_stride + group * o->zero.col_stride);
+    o->zero.col_stride = 0;
+    o->scale = (qmmi_param){ .real_value = 1.0f };
+    o->sums.memory = NULL;
+    o->grouped = false;
+}
+
+/* The context's own accumulators of a block of rows over k0 .. k0 + length, into v->acc, checked. */
+static qmm_status make_accumulators(verifier *v, int64_t batch, int64_t i, int64_t rows, int64_t k0, int64_t length) {
+    const qmmi_matmul_problem *p = v->device;
+    const int64_t group = group_of(p, k0);
+    const size_t bytes = (size_t)(rows * p->n) * sizeof(int32_t);
+    qmmi_problem piece = { .operation = QMMI_MATMUL, .as.matmul = {
+        .m = rows, .n = p->n, .k = length, .batch = 1, .a = p->a, .b = p->b, .group_size = length, .groups = 1,
+        .k_limit = p->k_limit,
+        .c = { .memory = v->device_acc, .type = QMM_S32, .rows = rows, .cols = p->n, .row_stride = p->n, .batch = 1 },
+    } };
+    cut_operand(&piece.as.matmul.a, batch, i, k0, p->a.grouped ? group : 0);
+    cut_operand(&piece.as.matmul.b, batch, 0, k0, p->b.grouped ? group : 0);
+    QMMI_TRY(qmmi_run(&v->call, &piece, NULL));
+    QMMI_TRY(v->call.context->backend->download(v->call.context, v->device_acc, 0, v->acc, bytes, true));
+    for (int64_t r = 0; r < rows; r++)
+        if (!row_holds(v, batch, i + r, k0, length, v->acc + r * p->n))
+            return qmmi_fail(v->call.context, QMM_INTERNAL, v->call.function,
+                             "the accumulators this context made for row %lld fail Freivalds' check",
+                             (long long)(i + r));
+    return QMM_OK;
+}
+
+static int64_t chunk_at(const qmmi_matmul_problem *p, int64_t j) {
+    return p->n - j < QMMI_CPU_RUN ? p->n - j : QMMI_CPU_RUN;
+}
+
+/* First element of the row that differs from C, -1 if none. The expected row is in v->row. */
+static int64_t first_difference(const verifier *v, int64_t batch, int64_t i) {
+    const qmmi_view *c = &v->host.c;
+    const unsigned char *base = qmmi_cpu_at(c->memory, c->offset);
+    const int64_t start = qmmi_cpu_index(c, batch, i, 0);
+    const bool real = c->type == QMM_F32 || c->type == QMM_F16 || c->type == QMM_BF16;
+    for (int64_t j = 0; j < c->cols; j++) {
+        if (real) {
+            const float x = qmmi_cpu_load_real(c->type, v->row, j), y = qmmi_cpu_load_real(c->type, base, start + j);
+            if (QMMN_AS_UINT(x) != QMMN_AS_UINT(y) && (x == x || y == y)) return j;
+        } else if (qmmi_cpu_load_code(c->type, v->row, j) != qmmi_cpu_load_code(c->type, base, start + j)) {
+            return j;
+        }
+    }
+    return -1;
+}
+
+/* Epilogue of the block's rows, compared with C. */
+static void compare_block(verifier *v, int64_t batch, int64_t i, int64_t rows) {
+    qmmi_matmul_problem p = v->host;
+    p.c.memory = v->row; /* one row, whatever its number */
+    p.c.offset = 0;
+    p.c.row_stride = p.c.batch_stride = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t col;
+        for (int64_t j = 0; j < p.n; j += QMMI_CPU_RUN) {
+            if (qmmi_cpu_grouped(&p))
+                qmmi_cpu_epilogue_finish(&p, batch, i + r, j, chunk_at(&p, j), v->y + r * p.n + j);
+            else
+                qmmi_cpu_epilogue(&p, batch, i + r, j, chunk_at(&p, j), v->wide_acc + r * p.n + j);
+        }
+        col = first_difference(v, batch, i + r);
+        if (col >= 0) report(v, batch, i + r, col);
+    }
+}
+
+/* The sums of a group are whole: add them to y. */
+static void add_group(verifier *v, int64_t batch, int64_t i, int64_t rows, int64_t group) {
+    const qmmi_matmul_problem *p = &v->host;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t j = 0; j < p->n; j += QMMI_CPU_RUN) {
+            float term[QMMI_CPU_RUN];
+            for (int64_t n = 0; n < chunk_at(p, j); n++) term[n] = (float)v->wide_acc[r * p->n + j + n];
+            qmmi_cpu_epilogue_add_group(p, batch, i + r, j, chunk_at(p, j), group, term, v->y + r * p->n + j);
+        }
+    }
+    memset(v->wide_acc, 0, (size_t)(rows * p->n) * sizeof *v->wide_acc);
+}
+
+static qmm_status verify_block(verifier *v, int64_t batch, int64_t i, int64_t rows) {
+    const qmmi_matmul_problem *p = &v->host;
+    memset(v->wide_acc, 0, (size_t)(rows * p->n) * sizeof *v->wide_acc);
+    memset(v->y, 0, (size_t)(rows * p->n) * sizeof *v->y);
+    for (int64_t group = 0; group < p->groups; group++) {
+        const int64_t end = (group + 1) * p->group_size;
+        for (int64_t k0 = group * p->group_size, length; k0 < end; k0 += length) {
+            length = end - k0 < p->k_limit ? end - k0 : p->k_limit;
+            QMMI_TRY(make_accumulators(v, batch, i, rows, k0, length));
+            for (int64_t n = 0; n < rows * p->n; n++) v->wide_acc[n] += v->acc[n];
+        }
+        if (qmmi_cpu_grouped(p)) add_group(v, batch, i, rows, group);
+    }
+    compare_block(v, batch, i, rows);
+    return QMM_OK;
+}
+
+/* ---- memory and the whole ---------------------------------------------------------------------------------------- */
+
+static qmm_status no_memory(const verifier *v) {
+    return qmmi_fail(v->call.context, QMM_OUT_OF_MEMORY, v->call.function, "no memory to verify in");
+}
+
+static qmm_status allocate_vectors(verifier *v) {
+    const qmmi_matmul_problem *p = &v->host;
+    v->vector_bytes = (size_t)v->rounds * (size_t)(p->n + p->k) * sizeof(uint64_t);
+    v->r = qmmi_allocate(v->call.context, v->vector_bytes);
+    if (!v->r) return no_memory(v);
+    v->u = v->r + v->rounds * p->n;
+    return QMM_OK;
+}
+
+static qmm_status allocate_block(verifier *v) {
+    const qmmi_matmul_problem *p = &v->host;
+    qmm_context *context = v->call.context;
+    size_t elements;
+    unsigned char *block;
+    v->block_rows = BLOCK_ELEMENTS / p->n > 1 ? BLOCK_ELEMENTS / p->n : 1;
+    if (v->block_rows > p->m) v->block_rows = p->m;
+    elements = (size_t)(v->block_rows * p->n);
+    v->block_bytes = elements * (sizeof *v->wide_acc + sizeof *v->acc + sizeof *v->y) + (size_t)p->n * 4;
+    v->device_acc = context->backend->allocate(context, elements * sizeof(int32_t));
+    block = qmmi_allocate(context, v->block_bytes);
+    v->wide_acc = (int64_t *)(void *)block;
+    if (!v->device_acc || !block) return no_memory(v);
+    v->acc = (int32_t *)(void *)(v->wide_acc + elements);
+    v->y = (float *)(void *)(v->acc + elements);
+    v->row = (unsigned char *)(v->y + elements);
+    return QMM_OK;
+}
+
+static void free_verifier(verifier *v) {
+    qmm_context *context = v->call.context;
+    for (int i = 0; i < v->view_count; i++) qmmi_host_view_close(context, &v->views[i]);
+    qmmi_release(context, v->r, v->vector_bytes);
+    if (v->device_acc)
+        context->backend->release(context, v->device_acc,
+                                  (size_t)(v->block_rows * v->host.n) * sizeof(int32_t));
+    qmmi_release(context, v->wide_acc, v->block_bytes);
+}
+
+static qmm_status verify(verifier *v, uint64_t seed) {
+    const qmmi_matmul_problem *p = &v->host;
+    const bool accumulators = p->c.type == QMM_S32 && !p->bias.memory;
+    QMMI_TRY(bring_problem(v));
+    if (p->m == 0 || p->n == 0) return QMM_OK;
+    QMMI_TRY(allocate_vectors(v));
+    if (!accumulators) QMMI_TRY(allocate_block(v));
+    for (int64_t batch = 0; batch < p->batch; batch++) {
+        draw_vectors(v, batch, &seed);
+        if (accumulators) {
+            verify_accumulators(v, batch);
+            continue;
+        }
+        for (int64_t i = 0; i < p->m; i += v->block_rows)
+            QMMI_TRY(verify_block(v, batch, i, p->m - i < v->block_rows ? p->m - i : v->block_rows));
+    }
+    return QMM_OK;
+}
+
+qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
+                             const qmm_tensor *b, const qmm_tensor *c, const qmm_verify_options *given,
+                             qmm_verify_result *result) {
+    qmm_verify_options options = QMM_VERIFY_OPTIONS_INIT;
+    verifier v = { .call = { context, __func__ }, .result = result };
+    qmm_matmul_desc checked;
+    qmmi_problem problem;
+    const qmmi_matmul_problem *p = &problem.as.matmul;
+    qmm_status status;
+    QMMI_ENTER(context);
+    QMMI_REQUIRE(context, result, "result is NULL");
+    QMMI_REQUIRE(context, qmmi_struct_size_fits(result, sizeof *result), "struct_size of result is not %zu",
+                 sizeof *result);
+    QMMI_TRY(qmmi_read_struct(context, __func__, "options", given, &options, sizeof options, sizeof options));
+    QMMI_REQUIRE(context, options.rounds >= 1 && options.rounds <= ROUNDS_MAX,
+                 "rounds %d of options is not between 1 and %d", (int)options.rounds, (int)ROUNDS_MAX);
+    QMMI_TRY(qmmi_check_matmul(&v.call, desc, a, b, c, &checked, &problem));
+    QMMI_REQUIRE(context, !p->residual.memory || p->residual.memory != p->c.memory ||
+                              p->residual.offset != p->c.offset,
+                 "residual of desc is c itself: what was added is no longer there");
+    v.device = p;
+    v.rounds = options.rounds;
+    *result = (qmm_verify_result)QMM_VERIFY_RESULT_INIT;
+    result->passed = 1;
+    status = verify(&v, options.seed);
+    free_verifier(&v);
+    if (status != QMM_OK) *result = (qmm_verify_result)QMM_VERIFY_RESULT_INIT;
+    return status;
+}
