@@ -177,7 +177,7 @@ typedef struct qmmi_backend {
     qmm_status (*measure_error)(qmm_context *context, const qmmi_view *reference, const qmmi_view *got,
                                 qmmi_error_sums *sums);
 
-    /* Packed weights of an n x k operand (batch matrices of it): bytes of codes, and the packing itself, with the code
+    /* Packed weights of an n x k operand (batch matrices of it): bytes of codes (SIZE_MAX: too many), and the packing, with the code
      * sums (s32, [batch][groups][n]). The parameters stay as they are. Sets the strides of `packed` for its own use. */
     size_t (*weights_bytes)(int64_t n, int64_t k, int64_t batch, qmm_type type);
     qmm_status (*weights_pack)(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,

@@ -65,19 +65,18 @@ void *qmm_buffer_native(const qmm_buffer *buffer) {
     return is_buffer(buffer) ? buffer->memory : NULL;
 }
 
-qmm_status qmmi_check_buffer(qmm_context *context, const char *function, const char *name, const qmm_buffer *buffer,
-                             size_t offset, size_t bytes) {
+qmm_status qmmi_check_buffer(qmm_context *context, const char *function, const char *prefix, const char *owner,
+                             const qmm_buffer *buffer, size_t offset, size_t bytes) {
     size_t end;
     if (!is_buffer(buffer))
-        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function, "%s is %s", name,
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function, "%s%s is %s", prefix, owner,
                          buffer ? "not a buffer, or freed" : "NULL");
-    if (buffer->object.context != context &&
-        (buffer->object.context->backend != context->backend || buffer->object.context->device != context->device ||
-         buffer->object.context->device_key != context->device_key))
-        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function, "%s belongs to a context on another device", name);
+    if (!qmmi_same_device(buffer->object.context, context))
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function, "%s%s belongs to a context on another device", prefix,
+                         owner);
     if (qmmi_add_size_overflows(offset, bytes, &end) || end > buffer->bytes)
         return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
-                         "%zu bytes at offset %zu of %s end past its %zu bytes", bytes, offset, name, buffer->bytes);
+                         "%zu bytes at offset %zu of %s end past its %zu bytes", bytes, offset, owner, buffer->bytes);
     return QMM_OK;
 }
 
@@ -90,7 +89,7 @@ static qmm_status check_host(qmm_context *context, const char *function, const c
 static qmm_status upload(qmm_context *context, const char *function, qmm_buffer *buffer, size_t offset,
                          const void *source, size_t bytes, bool wait) {
     QMMI_TRY(qmmi_enter(context, function));
-    QMMI_TRY(qmmi_check_buffer(context, function, "buffer", buffer, offset, bytes));
+    QMMI_TRY(qmmi_check_buffer(context, function, "", "buffer", buffer, offset, bytes));
     QMMI_TRY(check_host(context, function, "source", source, bytes));
     return bytes ? context->backend->upload(context, buffer->memory, offset, source, bytes, wait) : QMM_OK;
 }
@@ -98,7 +97,7 @@ static qmm_status upload(qmm_context *context, const char *function, qmm_buffer 
 static qmm_status download(qmm_context *context, const char *function, const qmm_buffer *buffer, size_t offset,
                            void *target, size_t bytes, bool wait) {
     QMMI_TRY(qmmi_enter(context, function));
-    QMMI_TRY(qmmi_check_buffer(context, function, "buffer", buffer, offset, bytes));
+    QMMI_TRY(qmmi_check_buffer(context, function, "", "buffer", buffer, offset, bytes));
     QMMI_TRY(check_host(context, function, "target", target, bytes));
     return bytes ? context->backend->download(context, buffer->memory, offset, target, bytes, wait) : QMM_OK;
 }
@@ -123,22 +122,29 @@ qmm_status qmm_buffer_download_async(qmm_context *context, const qmm_buffer *buf
     return download(context, __func__, buffer, offset, target, bytes, false);
 }
 
+/* Two buffers may wrap the same memory, so addresses decide; opaque handles overlap only within one. */
+static bool ranges_overlap(const qmm_context *context, const qmm_buffer *x, size_t x_offset, const qmm_buffer *y,
+                           size_t y_offset, size_t bytes) {
+    const uintptr_t x_begin = context->backend->address(x->memory) + x_offset;
+    const uintptr_t y_begin = context->backend->address(y->memory) + y_offset;
+    if (context->backend->address(x->memory) == 0 && x->memory != y->memory) return false;
+    return x_begin < y_begin + bytes && y_begin < x_begin + bytes;
+}
+
 qmm_status qmm_buffer_copy(qmm_context *context, qmm_buffer *target, size_t target_offset, const qmm_buffer *source,
                            size_t source_offset, size_t bytes) {
     QMMI_ENTER(context);
-    QMMI_TRY(qmmi_check_buffer(context, __func__, "target", target, target_offset, bytes));
-    QMMI_TRY(qmmi_check_buffer(context, __func__, "source", source, source_offset, bytes));
+    QMMI_TRY(qmmi_check_buffer(context, __func__, "", "target", target, target_offset, bytes));
+    QMMI_TRY(qmmi_check_buffer(context, __func__, "", "source", source, source_offset, bytes));
     if (bytes == 0) return QMM_OK;
-    if (target->memory == source->memory) {
-        QMMI_REQUIRE(context, target_offset + bytes <= source_offset || source_offset + bytes <= target_offset,
-                     "%zu bytes at offset %zu of target overlap those at offset %zu of source", bytes, target_offset,
-                     source_offset);
-    }
+    QMMI_REQUIRE(context, !ranges_overlap(context, target, target_offset, source, source_offset, bytes),
+                 "%zu bytes at offset %zu of target overlap those at offset %zu of source", bytes, target_offset,
+                 source_offset);
     return context->backend->copy(context, target->memory, target_offset, source->memory, source_offset, bytes);
 }
 
 qmm_status qmm_buffer_fill(qmm_context *context, qmm_buffer *buffer, size_t offset, uint8_t value, size_t bytes) {
     QMMI_ENTER(context);
-    QMMI_TRY(qmmi_check_buffer(context, __func__, "buffer", buffer, offset, bytes));
+    QMMI_TRY(qmmi_check_buffer(context, __func__, "", "buffer", buffer, offset, bytes));
     return bytes ? context->backend->fill(context, buffer->memory, offset, value, bytes) : QMM_OK;
 }

@@ -98,6 +98,10 @@ static void fold(const qmm_calibrator *c, uint64_t *magnitudes) {
     for (int i = 0; i < HALF; i++) magnitudes[i] = c->bins[HALF + i] + c->bins[HALF - 1 - i];
 }
 
+static double within(double value, double min, double max) {
+    return fmin(fmax(value, min), max);
+}
+
 static void percentile_range(const qmm_calibrator *c, const uint64_t *magnitudes, double *min, double *max) {
     const double share = c->options.percentile / 100.0, width = bin_width(c);
     if (c->options.symmetric) {
@@ -105,8 +109,8 @@ static void percentile_range(const qmm_calibrator *c, const uint64_t *magnitudes
         *min = -*max;
         return;
     }
-    *min = fmax(quantile(c->bins, BINS, -width * HALF, width, c->total, 1.0 - share), c->min);
-    *max = fmin(quantile(c->bins, BINS, -width * HALF, width, c->total, share), c->max);
+    *min = within(quantile(c->bins, BINS, -width * HALF, width, c->total, 1.0 - share), c->min, c->max);
+    *max = within(quantile(c->bins, BINS, -width * HALF, width, c->total, share), c->min, c->max);
 }
 
 /* ---- least mean squared error ------------------------------------------------------------------------------------ */

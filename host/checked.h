@@ -22,10 +22,13 @@ static inline bool qmmi_add_size_overflows(size_t a, size_t b, size_t *sum) {
 
 /* Bytes that `elements` elements of `bits` bits take, rounded up to whole bytes. */
 static inline bool qmmi_bytes_overflow(int64_t elements, int bits, size_t *bytes) {
-    int64_t total;
-    if (elements < 0 || __builtin_mul_overflow(elements, (int64_t)bits, &total)) return true;
-    if (__builtin_add_overflow(total, (int64_t)7, &total)) return true;
-    *bytes = (size_t)(total / 8);
+    size_t total;
+    if (elements < 0) return true;
+    if (bits == 4)
+        total = (size_t)(elements / 2 + elements % 2);
+    else if (__builtin_mul_overflow((size_t)elements, (size_t)(bits / 8), &total) || total > PTRDIFF_MAX)
+        return true;
+    *bytes = total;
     return false;
 }
 

@@ -34,7 +34,7 @@ qmm_status qmm_choose_params(double min, double max, qmm_type type, int bits, in
     step = isfinite(max - min) ? (max - min) / (qmax - qmin) : max / (qmax - qmin) - min / (qmax - qmin);
     *scale = guarded(step);
     /* The zero point belongs to the double scale, as in the derivation, unless that is no normal float. */
-    if (step < (double)FLT_MIN || step > (double)FLT_MAX) step = (double)*scale;
+    if (step < (double)FLT_MIN) step = (double)*scale;
     *zero = (int32_t)fmin(fmax(rint(qmin - min / step), qmin), qmax);
     return QMM_OK;
 }

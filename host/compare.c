@@ -43,12 +43,12 @@ qmm_status qmm_compare(qmm_context *context, const qmm_tensor *expected, const q
                        qmm_compare_result *result) {
     const qmmi_call call = { context, __func__ };
     qmmi_host_view x_host = { 0 }, y_host = { 0 };
+    qmm_compare_result found = QMM_COMPARE_RESULT_INIT;
     qmmi_view x, y;
     qmm_status status;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, result, "result is NULL");
-    QMMI_REQUIRE(context, qmmi_struct_size_fits(result, sizeof *result), "struct_size of result is not %zu",
-                 sizeof *result);
+    QMMI_CHECK_RESULT(context, result);
     QMMI_TRY(qmmi_check_tensor(&call, "expected", expected, QMMI_ALL_TYPES, false, &x));
     QMMI_TRY(qmmi_check_tensor(&call, "got", got, QMMI_ALL_TYPES, false, &y));
     QMMI_TRY(qmmi_check_same_shape(&call, "got", &y, "expected", &x));
@@ -58,12 +58,12 @@ qmm_status qmm_compare(qmm_context *context, const qmm_tensor *expected, const q
     if (status == QMM_OK)
         status = qmmi_host_view_open(context, __func__, y.memory, y.offset, qmmi_view_bytes(&y), &y_host);
     if (status == QMM_OK) {
-        *result = (qmm_compare_result)QMM_COMPARE_RESULT_INIT;
-        for (int64_t b = 0; b < x.batch; b++)
+        for (int64_t b = 0; b < x.batch && x.rows > 0 && x.cols > 0; b++)
             for (int64_t i = 0; i < x.rows; i++)
                 for (int64_t j = 0; j < x.cols; j++)
-                    compare_element(&x, x_host.base, &y, y_host.base, b, i, j, result);
+                    compare_element(&x, x_host.base, &y, y_host.base, b, i, j, &found);
     }
+    if (status == QMM_OK) qmmi_write_struct(result, &found, sizeof found);
     qmmi_host_view_close(context, &x_host);
     qmmi_host_view_close(context, &y_host);
     return status;

@@ -21,7 +21,11 @@ void qmmi_log(const qmm_context *context, qmm_log_level level, const char *forma
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    context->log(context->log_user, level, line);
+    for (char *next, *start = line; start; start = next) { /* a text may have several lines */
+        next = strchr(start, '\n');
+        if (next) *next++ = '\0';
+        context->log(context->log_user, level, start);
+    }
 }
 
 qmm_status qmmi_fail(qmm_context *context, qmm_status status, const char *function, const char *format, ...) {
@@ -54,6 +58,9 @@ qmm_status qmmi_enter(qmm_context *context, const char *function) {
 
 /* ---- structs of other versions ----------------------------------------------------------------------------------- */
 
+/* No header will ever add more; a struct_size beyond it is garbage. */
+#define NEWER_BYTES_MAX 4096
+
 qmm_status qmmi_read_struct(qmm_context *context, const char *function, const char *name, const void *source,
                             void *target, size_t known, size_t oldest) {
     size_t size;
@@ -63,7 +70,7 @@ qmm_status qmmi_read_struct(qmm_context *context, const char *function, const ch
         return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
                          "struct_size %zu of %s is less than %zu: set it from its ..._INIT macro", size, name, oldest);
     for (size_t i = known; i < size; i++) {
-        if (i - known >= 4096 || ((const unsigned char *)source)[i] != 0)
+        if (size - known > NEWER_BYTES_MAX || ((const unsigned char *)source)[i] != 0)
             return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
                              "struct_size %zu of %s is more than the %zu this qmm %s knows", size, name, known,
                              qmm_version());
@@ -73,10 +80,17 @@ qmm_status qmmi_read_struct(qmm_context *context, const char *function, const ch
     return QMM_OK;
 }
 
-bool qmmi_struct_size_fits(const void *result, size_t known) {
+bool qmmi_struct_size_fits(const void *result, size_t oldest) {
     size_t size;
     memcpy(&size, result, sizeof size);
-    return size == known;
+    return size >= oldest;
+}
+
+void qmmi_write_struct(void *result, const void *found, size_t known) {
+    size_t size;
+    memcpy(&size, result, sizeof size);
+    memcpy(result, found, size < known ? size : known);
+    memcpy(result, &size, sizeof size);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -166,9 +180,12 @@ static qmm_status check_options(qmm_context *reporter, const qmm_context_options
     reporter->log_user = options->log_user;
     reporter->log_level = options->log_level;
     a = options->allocator;
-    if (a && (!a->allocate != !a->release || !a->allocate_device != !a->release_device))
+    if (a && !a->allocate != !a->release)
         return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
-                         "allocator has one of allocate and release but not the other");
+                         "allocator of options has one of allocate and release but not the other");
+    if (a && !a->allocate_device != !a->release_device)
+        return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
+                         "allocator of options has one of allocate_device and release_device but not the other");
     return QMM_OK;
 }
 
@@ -213,7 +230,7 @@ qmm_status qmm_context_open(const char *device, const qmm_context_options *given
         return status;
     }
     *context = opened;
-    qmmi_log(opened, QMM_LOG_INFO, "opened %s", device);
+    qmmi_log(opened, QMM_LOG_INFO, "opened %s device %d", backend->name, index);
     return QMM_OK;
 }
 
@@ -230,10 +247,12 @@ void qmm_context_close(qmm_context *context) {
 }
 
 qmm_status qmm_context_get_device_info(qmm_context *context, qmm_device_info *info) {
+    qmm_device_info found = QMM_DEVICE_INFO_INIT;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, info, "info is NULL");
-    QMMI_REQUIRE(context, qmmi_struct_size_fits(info, sizeof *info), "struct_size of info is not %zu", sizeof *info);
-    context->backend->device_info(context->device, info);
+    QMMI_CHECK_RESULT(context, info);
+    context->backend->device_info(context->device, &found);
+    qmmi_write_struct(info, &found, sizeof found);
     return QMM_OK;
 }
 

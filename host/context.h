@@ -69,6 +69,11 @@ void qmmi_object_free(qmmi_object *object);
 /* The context's workspace, at least `bytes`, grown if need be. */
 qmm_status qmmi_workspace_reserve(qmm_context *context, size_t bytes, const char *function);
 
+/* May the two share buffers and weights? */
+static inline bool qmmi_same_device(const qmm_context *x, const qmm_context *y) {
+    return x == y || (x->backend == y->backend && x->device == y->device && x->device_key == y->device_key);
+}
+
 /* A public function begins with this: the context is one, is alive, and its device has not failed. */
 qmm_status qmmi_enter(qmm_context *context, const char *function);
 
@@ -97,7 +102,14 @@ qmm_status qmmi_enter(qmm_context *context, const char *function);
 qmm_status qmmi_read_struct(qmm_context *context, const char *function, const char *name, const void *source,
                             void *target, size_t known, size_t oldest);
 
-/* A caller's result struct: the right size? */
-bool qmmi_struct_size_fits(const void *result, size_t known);
+/* A caller's result struct, which may be of an older or newer header: is it as large as version 0.1's, and the copy of
+ * `found`, which is of `known` bytes, into what of it both know. */
+bool qmmi_struct_size_fits(const void *result, size_t oldest);
+void qmmi_write_struct(void *result, const void *found, size_t known);
+
+#define QMMI_CHECK_RESULT(context, result)                                                                     \
+    QMMI_REQUIRE((context), qmmi_struct_size_fits((result), sizeof *(result)),                                 \
+                 "struct_size %zu of " #result " is less than %zu: set it from its ..._INIT macro",            \
+                 (result)->struct_size, sizeof *(result))
 
 #endif

@@ -3,6 +3,7 @@
  * The registry of backends, and devices by name. */
 #include "device.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +22,12 @@ int qmm_backend_count(void) {
 }
 
 qmm_status qmm_backend_get_info(int index, qmm_backend_info *info) {
+    qmm_backend_info found = QMM_BACKEND_INFO_INIT;
     if (index < 0 || index >= BACKEND_COUNT || !info || !qmmi_struct_size_fits(info, sizeof *info))
         return QMM_INVALID_ARGUMENT;
-    info->reason[0] = '\0';
-    snprintf(info->name, sizeof info->name, "%s", backends[index]->name);
-    info->devices = backends[index]->device_count(info->reason, sizeof info->reason);
+    snprintf(found.name, sizeof found.name, "%s", backends[index]->name);
+    found.devices = backends[index]->device_count(found.reason, sizeof found.reason);
+    qmmi_write_struct(info, &found, sizeof found);
     return QMM_OK;
 }
 
@@ -41,11 +43,13 @@ int qmm_device_count(void) {
 }
 
 qmm_status qmm_device_get_info(int index, qmm_device_info *info) {
+    qmm_device_info found = QMM_DEVICE_INFO_INIT;
     if (index < 0 || !info || !qmmi_struct_size_fits(info, sizeof *info)) return QMM_INVALID_ARGUMENT;
     for (int i = 0; i < BACKEND_COUNT; i++) {
         const int devices = devices_of(i);
         if (index < devices) {
-            backends[i]->device_info(index, info);
+            backends[i]->device_info(index, &found);
+            qmmi_write_struct(info, &found, sizeof found);
             return QMM_OK;
         }
         index -= devices;
@@ -62,7 +66,7 @@ static int device_number(const char *name, size_t *kind_length) {
     if (!colon) return 0;
     if (colon[1] < '0' || colon[1] > '9') return -1;
     number = strtol(colon + 1, &end, 10);
-    return *end == '\0' && number < 1024 ? (int)number : -1;
+    return *end == '\0' && number < INT_MAX ? (int)number : -1;
 }
 
 qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_backend **backend, int *device) {
@@ -81,16 +85,16 @@ qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_
     *device = device_number(name, &kind_length);
     if (*device < 0 || kind_length == 0)
         return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
-                         "device '%s' is not auto, a backend, or a backend:number", name);
+                         "device '%.64s' is not auto, a backend, or a backend:number", name);
     for (int i = 0; i < BACKEND_COUNT; i++) {
         int count;
         if (strlen(backends[i]->name) != kind_length || strncmp(name, backends[i]->name, kind_length) != 0) continue;
         *backend = backends[i];
         count = backends[i]->device_count(reason, sizeof reason);
         if (*device < count) return QMM_OK;
-        if (count == 0) return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%s': %s", name, reason);
-        return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%s': there are %d, numbered from 0", name,
+        if (count == 0) return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': %s", name, reason);
+        return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': there are %d, numbered from 0", name,
                          count);
     }
-    return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%s': this build has no such backend", name);
+    return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': this build has no such backend", name);
 }

@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul: the public bodies. */
-#include "buffer.h"
 #include "context.h"
 #include "kernel.h"
-
-static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *desc, const qmmi_matmul_problem *p) {
-    const qmmi_view view = { .memory = desc->workspace ? desc->workspace->memory : NULL,
-                             .offset = desc->workspace_offset, .type = QMM_U8, .rows = 1,
-                             .cols = (int64_t)desc->workspace_bytes, .row_stride = (int64_t)desc->workspace_bytes,
-                             .batch = 1 };
-    if (!desc->workspace) return QMM_OK;
-    QMMI_TRY(qmmi_check_buffer(call->context, call->function, "workspace", desc->workspace, desc->workspace_offset,
-                               desc->workspace_bytes));
-    if ((call->context->backend->address(desc->workspace->memory) + desc->workspace_offset) % QMMI_ALIGNMENT != 0)
-        return qmmi_fail(call->context, QMM_INVALID_ARGUMENT, call->function,
-                         "workspace_offset %zu of desc is not aligned to %u bytes", desc->workspace_offset,
-                         QMMI_ALIGNMENT);
-    return qmmi_check_disjoint(call, "workspace", &view, "c", &p->c);
-}
 
 static bool is_empty(const qmmi_matmul_problem *p) {
     return p->m == 0 || p->n == 0;
@@ -31,7 +15,6 @@ qmm_status qmm_matmul(qmm_context *context, const qmm_matmul_desc *desc, const q
     qmmi_problem problem;
     QMMI_ENTER(context);
     QMMI_TRY(qmmi_check_matmul(&call, desc, a, b, c, &checked, &problem));
-    QMMI_TRY(check_workspace(&call, &checked, &problem.as.matmul));
     if (is_empty(&problem.as.matmul)) return QMM_OK;
     return qmmi_run(&call, &problem,
                     &(qmmi_workspace){ checked.workspace, checked.workspace_offset, checked.workspace_bytes });

@@ -12,26 +12,26 @@ qmm_status qmm_measure_error(qmm_context *context, const qmm_tensor *reference, 
     const qmmi_call call = { context, __func__ };
     qmmi_view r, g;
     qmmi_error_sums sums = { 0 };
+    qmm_error_measure found = QMM_ERROR_MEASURE_INIT;
     double length;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, measure, "measure is NULL");
-    QMMI_REQUIRE(context, qmmi_struct_size_fits(measure, sizeof *measure), "struct_size of measure is not %zu",
-                 sizeof *measure);
+    QMMI_CHECK_RESULT(context, measure);
     QMMI_TRY(qmmi_check_tensor(&call, "reference", reference, QMMI_REALS, false, &r));
     QMMI_TRY(qmmi_check_tensor(&call, "got", got, QMMI_REALS, false, &g));
     QMMI_TRY(qmmi_check_same_shape(&call, "got", &g, "reference", &r));
     if (r.rows > 0 && r.cols > 0) QMMI_TRY(context->backend->measure_error(context, &r, &g, &sums));
-    *measure = (qmm_error_measure)QMM_ERROR_MEASURE_INIT;
-    measure->count = sums.count;
-    measure->skipped = sums.skipped;
-    measure->mse = sums.count ? (double)sums.error_squared / (double)sums.count : 0.0;
-    measure->max_error = (double)sums.max_error;
+    found.count = sums.count;
+    found.skipped = sums.skipped;
+    found.mse = sums.count ? (double)sums.error_squared / (double)sums.count : 0.0;
+    found.max_error = (double)sums.max_error;
     /* 0 / 0 is "equal", not NaN. */
-    measure->sqnr_db = sums.error_squared == 0.0f
+    found.sqnr_db = sums.error_squared == 0.0f
                            ? INFINITY
                            : 10.0 * log10((double)sums.reference_squared / (double)sums.error_squared);
     length = sqrt((double)sums.reference_squared) * sqrt((double)sums.got_squared);
-    measure->cosine = length > 0.0 ? (double)sums.product / length
+    found.cosine = length > 0.0 ? (double)sums.product / length
                                    : sums.reference_squared == sums.got_squared ? 1.0 : 0.0;
+    qmmi_write_struct(measure, &found, sizeof found);
     return QMM_OK;
 }

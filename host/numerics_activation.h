@@ -7,7 +7,7 @@
  *
  *     qmmn_relu 0    qmmn_silu 2.75    qmmn_gelu 2.84    qmmn_gelu_tanh 2.77
  *
- * measured against the C library's double functions by tests/numerics_activation_sweep.c; run it with --all to repeat.
+ * measured against the C library's double functions by tests/specification/activation_sweep.c; run it with --all to repeat.
  * The polynomials' coefficients and the split constants are printed by docs/derivations/fit_activations.py.
  *
  * Every function of x is computed at t = |x|, from a decaying exponential, so nothing cancels on the negative side:

@@ -8,6 +8,8 @@
 #include "context.h"
 #include "kernel.h"
 
+static const char name[] = "known-answer test"; /* in the place of a public function's in errors */
+
 typedef struct matmul_case {
     int64_t m, n, k;
     bool transpose_a, transpose_b, zero_points;
@@ -52,9 +54,10 @@ static qmm_status open_rig(qmm_context *context, rig *r) {
     r->b_offset = OPERAND_BYTES;
     r->c_offset = 2 * OPERAND_BYTES;
     r->bytes = 2 * OPERAND_BYTES + C_BYTES;
-    QMMI_TRY(qmm_buffer_create(context, r->bytes, &r->buffer));
+    if (qmm_buffer_create(context, r->bytes, &r->buffer) != QMM_OK)
+        return qmmi_fail(context, QMM_OUT_OF_MEMORY, name, "no device memory for %zu bytes", r->bytes);
     r->host = qmmi_allocate(context, r->bytes);
-    return r->host ? QMM_OK : QMMI_FAIL(context, QMM_OUT_OF_MEMORY, "no host memory for a known-answer test");
+    return r->host ? QMM_OK : qmmi_fail(context, QMM_OUT_OF_MEMORY, name, "no host memory");
 }
 
 static void close_rig(qmm_context *context, rig *r) {
@@ -76,7 +79,7 @@ static int32_t expected(const matmul_case *c, qmm_type a_type, qmm_type b_type, 
 /* *wrong: whether some element is. A problem the row does not take is passed over. */
 static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matmul_case *c, qmm_type a_type,
                            qmm_type b_type, fill f, rig *r, int *ran, bool *wrong) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, name };
     qmm_tensor a = qmm_matrix(r->buffer, a_type, c->transpose_a ? c->k : c->m, c->transpose_a ? c->m : c->k);
     qmm_tensor b = qmm_matrix(r->buffer, b_type, c->transpose_b ? c->n : c->k, c->transpose_b ? c->k : c->n);
     qmm_tensor out = qmm_matrix(r->buffer, QMM_S32, c->m, c->n);
@@ -101,7 +104,7 @@ static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matm
     memset(got, 0x5a, (size_t)(c->m * c->n) * sizeof *got);
     QMMI_TRY(qmm_buffer_upload(context, r->buffer, 0, r->host, r->bytes));
     workspace = qmmi_row_workspace(context, row, &problem);
-    QMMI_TRY(qmmi_workspace_reserve(context, workspace, __func__));
+    QMMI_TRY(qmmi_workspace_reserve(context, workspace, name));
     QMMI_TRY(row->run(context, &problem, context->workspace, 0));
     QMMI_TRY(qmm_buffer_download(context, r->buffer, r->c_offset, got, (size_t)(c->m * c->n) * sizeof *got));
     ++*ran;

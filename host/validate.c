@@ -84,7 +84,7 @@ qmm_status qmmi_check_tensor(const qmmi_call *call, const char *name, const qmm_
                          .row_stride = tensor->row_stride, .batch = tensor->batch,
                          .batch_stride = tensor->batch == 1 ? 0 : tensor->batch_stride };
     if (elements == 0) return QMM_OK;
-    QMMI_TRY(qmmi_check_buffer(call->context, call->function, name, tensor->buffer, tensor->offset, bytes));
+    QMMI_TRY(qmmi_check_buffer(call->context, call->function, "buffer of ", name, tensor->buffer, tensor->offset, bytes));
     view->memory = tensor->buffer->memory;
     view->offset = tensor->offset;
     if (element_bytes > 1)
@@ -152,6 +152,20 @@ static bool same_place(const qmmi_view *x, const qmmi_view *y) {
            x->batch == y->batch && x->batch_stride == y->batch_stride;
 }
 
+qmm_status qmmi_check_region(const qmmi_call *call, const char *name, const qmm_buffer *buffer, size_t offset,
+                             size_t bytes) {
+    QMMI_TRY(qmmi_check_buffer(call->context, call->function, "", name, buffer, offset, bytes));
+    REQUIRE(call, (call->context->backend->address(buffer->memory) + offset) % QMMI_ALIGNMENT == 0,
+            "offset %zu of %s is not aligned to %u bytes", offset, name, QMMI_ALIGNMENT);
+    return QMM_OK;
+}
+
+/* A stretch of bytes as a view, to compare places with. */
+static qmmi_view bytes_view(void *memory, size_t offset, size_t bytes) {
+    return (qmmi_view){ .memory = memory, .offset = offset, .type = QMM_U8, .rows = 1, .cols = (int64_t)bytes,
+                        .row_stride = (int64_t)bytes, .batch = 1 };
+}
+
 /* ---- quantization parameters ------------------------------------------------------------------------------------- */
 
 static const char *granularity_name(qmm_granularity granularity) {
@@ -202,20 +216,19 @@ static void set_blocks(const qmm_quant *q, const qmmi_view *tensor, qmmi_quant *
 }
 
 /* A device tensor of parameters: rows x cols blocks, or the same as a vector the other way round. */
-static qmm_status check_param(const qmmi_call *call, const char *quant_name, const char *part, const qmm_tensor *given,
-                              unsigned types, bool written, const qmmi_view *tensor, const qmmi_quant *quant,
-                              qmmi_param *param, qmmi_view *view) {
+static qmm_status check_param(const qmmi_call *call, const char *name, const qmm_tensor *given, unsigned types,
+                              bool written, const qmmi_view *tensor, const qmmi_quant *quant, qmmi_param *param,
+                              qmmi_view *view) {
     const int64_t rows = quant->param_rows, cols = quant->param_cols;
-    char name[64];
     bool turned;
-    snprintf(name, sizeof name, "%s of %s", part, quant_name);
     QMMI_TRY(qmmi_check_tensor(call, name, given, types, written, view));
     turned = (rows == 1 || cols == 1) && view->rows == cols && view->cols == rows;
     REQUIRE(call, turned || (view->rows == rows && view->cols == cols),
             "%s is %" PRId64 " x %" PRId64 ", not the %" PRId64 " x %" PRId64 " of %s", name, view->rows, view->cols,
             rows, cols, granularity_name(quant->granularity));
     REQUIRE(call, view->batch == tensor->batch || (view->batch == 1 && !written),
-            "batch %" PRId64 " of %s is not %s%" PRId64, view->batch, name, written ? "" : "1 or ", tensor->batch);
+            "batch %" PRId64 " of %s is not %s%" PRId64, view->batch, name,
+            written || tensor->batch == 1 ? "" : "1 or ", tensor->batch);
     param->memory = view->memory;
     param->offset = view->offset;
     param->type = view->type;
@@ -245,6 +258,8 @@ static qmm_status check_host_values(const qmmi_call *call, const char *name, con
 static qmm_status set_code_range(const qmmi_call *call, const char *name, const qmm_quant *q, const char *tensor_name,
                                  qmm_type type, qmmi_quant *quant) {
     if (type == QMM_S32) { /* accumulators: no zero point, no narrowing */
+        REQUIRE(call, q->zero_value == 0, "zero value %" PRId32 " of %s must be 0: %s is s32", q->zero_value, name,
+                tensor_name);
         REQUIRE(call, q->bits == 0, "bits %" PRId32 " of %s must be 0: %s is s32", q->bits, name, tensor_name);
         REQUIRE(call, !q->zero, "zero of %s is given but %s is s32: its zero point is 0", name, tensor_name);
         return QMM_OK;
@@ -256,8 +271,9 @@ static qmm_status set_code_range(const qmmi_call *call, const char *name, const 
     return QMM_OK;
 }
 
-qmm_status qmmi_check_quant(const qmmi_call *call, const char *name, const qmm_quant *given, const char *tensor_name,
-                            const qmmi_view *tensor, bool written, qmmi_quant *quant) {
+qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names, const qmm_quant *given,
+                            const char *tensor_name, const qmmi_view *tensor, bool written, qmmi_quant *quant) {
+    const char *const name = names->quant;
     qmm_quant q = QMM_QUANT_INIT;
     qmmi_view scale_view, zero_view;
     QMMI_TRY(qmmi_read_struct(call->context, call->function, name, given, &q, sizeof q, sizeof q));
@@ -265,41 +281,57 @@ qmm_status qmmi_check_quant(const qmmi_call *call, const char *name, const qmm_q
     QMMI_TRY(check_granularity(call, name, &q, tensor_name, tensor));
     QMMI_TRY(set_code_range(call, name, &q, tensor_name, tensor->type, quant));
     set_blocks(&q, tensor, quant);
-    if (written) REQUIRE(call, q.scale, "scale of %s is NULL: it is where the scales go", name);
+    if (written) {
+        REQUIRE(call, q.scale, "scale of %s is NULL: it is where the scales go", name);
+        REQUIRE(call, q.zero_value == 0, "zero value %" PRId32 " of %s must be 0: the zero points are found, not given",
+                q.zero_value, name);
+    }
     QMMI_TRY(check_host_values(call, name, &q, quant));
 
     quant->scale.real_value = q.scale_value;
     quant->zero.integer_value = q.zero_value;
     quant->has_zero = q.zero || q.zero_value != 0;
     if (q.scale)
-        QMMI_TRY(check_param(call, name, "scale", q.scale, written ? QMMI_TYPE_BIT(QMM_F32) : QMMI_REALS, written,
+        QMMI_TRY(check_param(call, names->scale, q.scale, written ? QMMI_TYPE_BIT(QMM_F32) : QMMI_REALS, written,
                              tensor, quant, &quant->scale, &scale_view));
     if (q.zero)
-        QMMI_TRY(check_param(call, name, "zero", q.zero, written ? QMMI_S32 : QMMI_S32 | QMMI_CODES_8, written, tensor,
+        QMMI_TRY(check_param(call, names->zero, q.zero, written ? QMMI_S32 : QMMI_S32 | QMMI_CODES_8, written, tensor,
                              quant, &quant->zero, &zero_view));
-    if (written && q.zero) QMMI_TRY(qmmi_check_disjoint(call, "scale", &scale_view, "zero", &zero_view));
+    if (written && q.zero) QMMI_TRY(qmmi_check_disjoint(call, names->scale, &scale_view, names->zero, &zero_view));
     return QMM_OK;
 }
 
-/* Parameters and an output tensor are apart. */
-static qmm_status check_param_disjoint(const qmmi_call *call, const char *name, const qmmi_param *param,
-                                       const qmmi_view *tensor, const qmmi_quant *quant, const char *output_name,
-                                       const qmmi_view *output) {
-    const int64_t rows = quant->param_rows, cols = quant->param_cols;
-    /* The span of the parameters as one long row. */
+/* rows x cols parameters per matrix, taken as one long row from the first to the last. */
+static qmmi_view param_view(const qmmi_param *param, int64_t rows, int64_t cols, int64_t batch) {
     const int64_t span = (rows - 1) * param->row_stride + (cols - 1) * param->col_stride + 1;
-    const qmmi_view view = { .memory = param->memory, .offset = param->offset, .type = param->type, .rows = 1,
-                             .cols = span, .row_stride = span, .batch = param->batch_stride ? tensor->batch : 1,
-                             .batch_stride = param->batch_stride };
-    return param->memory ? qmmi_check_disjoint(call, output_name, output, name, &view) : QMM_OK;
+    if (!param->memory || rows == 0 || cols == 0) return (qmmi_view){ .batch = 1 };
+    return (qmmi_view){ .memory = param->memory, .offset = param->offset, .type = param->type, .rows = 1, .cols = span,
+                        .row_stride = span, .batch = param->batch_stride ? batch : 1,
+                        .batch_stride = param->batch_stride };
 }
 
-static qmm_status check_quant_disjoint(const qmmi_call *call, const qmmi_view *tensor, const qmmi_quant *quant,
-                                       const char *output_name, const qmmi_view *output) {
-    if (quant->param_rows == 0 || quant->param_cols == 0) return QMM_OK;
-    QMMI_TRY(check_param_disjoint(call, "a scale", &quant->scale, tensor, quant, output_name, output));
-    return check_param_disjoint(call, "a zero point", &quant->zero, tensor, quant, output_name, output);
+/* An output is apart from the parameters of a quant, or, if these are written, they from an input. */
+static qmm_status check_quant_disjoint(const qmmi_call *call, const qmmi_quant_names *names, const qmmi_view *tensor,
+                                       const qmmi_quant *quant, bool params_written, const char *other_name,
+                                       const qmmi_view *other) {
+    const qmmi_view views[] = { param_view(&quant->scale, quant->param_rows, quant->param_cols, tensor->batch),
+                                param_view(&quant->zero, quant->param_rows, quant->param_cols, tensor->batch) };
+    const char *const part_names[] = { names->scale, names->zero };
+    for (int i = 0; i < 2; i++) {
+        if (params_written)
+            QMMI_TRY(qmmi_check_disjoint(call, part_names[i], &views[i], other_name, other));
+        else
+            QMMI_TRY(qmmi_check_disjoint(call, other_name, other, part_names[i], &views[i]));
+    }
+    return QMM_OK;
 }
+
+static const qmmi_quant_names quant_names = QMMI_QUANT_NAMES("quant");
+static const qmmi_quant_names source_quant_names = QMMI_QUANT_NAMES("source_quant");
+static const qmmi_quant_names target_quant_names = QMMI_QUANT_NAMES("target_quant");
+static const qmmi_quant_names quant_a_names = QMMI_QUANT_NAMES("quant_a");
+static const qmmi_quant_names quant_b_names = QMMI_QUANT_NAMES("quant_b");
+static const qmmi_quant_names quant_c_names = QMMI_QUANT_NAMES("quant_c");
 
 /* ---- conversions ------------------------------------------------------------------------------------------------- */
 
@@ -317,16 +349,20 @@ qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, c
     QMMI_TRY(qmmi_check_same_shape(call, target_name, &p->target, source_name, &p->source));
     QMMI_TRY(qmmi_check_disjoint(call, target_name, &p->target, source_name, &p->source));
     if (from_codes) {
-        QMMI_TRY(qmmi_check_quant(call, to_codes ? "source_quant" : "quant", source_quant, source_name, &p->source,
-                                  false, &p->source_quant));
-        QMMI_TRY(check_quant_disjoint(call, &p->source, &p->source_quant, target_name, &p->target));
+        const qmmi_quant_names *const names = to_codes ? &source_quant_names : &quant_names;
+        QMMI_TRY(qmmi_check_quant(call, names, source_quant, source_name, &p->source, false, &p->source_quant));
+        QMMI_TRY(check_quant_disjoint(call, names, &p->source, &p->source_quant, false, target_name,
+                                      &p->target));
     }
     if (to_codes) {
-        QMMI_TRY(qmmi_check_quant(call, from_codes ? "target_quant" : "quant", target_quant, target_name, &p->target,
-                                  writes_params, &p->target_quant));
-        QMMI_TRY(check_quant_disjoint(call, &p->target, &p->target_quant, target_name, &p->target));
+        const qmmi_quant_names *const names = from_codes ? &target_quant_names : &quant_names;
+        QMMI_TRY(qmmi_check_quant(call, names, target_quant, target_name, &p->target, writes_params, &p->target_quant));
+        QMMI_TRY(check_quant_disjoint(call, names, &p->target, &p->target_quant, false, target_name,
+                                      &p->target));
+        if (writes_params)
+            QMMI_TRY(check_quant_disjoint(call, names, &p->source, &p->target_quant, true, source_name,
+                                          &p->source));
     }
-    if (writes_params) QMMI_TRY(check_quant_disjoint(call, &p->source, &p->target_quant, source_name, &p->source));
     return QMM_OK;
 }
 
@@ -349,17 +385,17 @@ int64_t qmm_matmul_k_limit(qmm_type a, int a_has_zero, qmm_type b, int b_has_zer
 /* A tensor becomes an operand. `k_is_row`: K runs along the rows of the stored tensor (A as M x K, B as N x K), so its
  * row is what the operand calls outer. */
 static qmm_status make_operand(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
-                               bool k_is_row, const char *quant_name, const qmm_quant *given, qmmi_operand *operand,
+                               bool k_is_row, const qmmi_quant_names *names, const qmm_quant *given, qmmi_operand *operand,
                                qmmi_operand_shape *shape) {
     const qmm_granularity along_outer = k_is_row ? QMM_PER_ROW : QMM_PER_COLUMN;
     const qmm_granularity along_k = k_is_row ? QMM_PER_ROW_GROUP : QMM_PER_COLUMN_GROUP;
     qmmi_view view;
     qmmi_quant quant;
     QMMI_TRY(qmmi_check_tensor(call, name, tensor, types, false, &view));
-    QMMI_TRY(qmmi_check_quant(call, quant_name, given, name, &view, false, &quant));
+    QMMI_TRY(qmmi_check_quant(call, names, given, name, &view, false, &quant));
     REQUIRE(call, quant.granularity == QMM_PER_TENSOR || quant.granularity == along_outer ||
                       quant.granularity == along_k,
-            "%s is %s, but the sum runs over the %s of %s: it may be per tensor, %s or %s", quant_name,
+            "%s is %s, but the sum runs over the %s of %s: it may be per tensor, %s or %s", names->quant,
             granularity_name(quant.granularity), k_is_row ? "columns" : "rows", name, granularity_name(along_outer),
             granularity_name(along_k));
     *operand = (qmmi_operand){
@@ -381,20 +417,15 @@ static qmm_status make_operand(const qmmi_call *call, const char *name, const qm
 
 qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,
                               qmmi_operand *operand, qmmi_operand_shape *shape) {
-    return make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, options->transpose_b != 0, "quant", options->quant,
+    return make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, options->transpose_b != 0, &quant_names, options->quant,
                         operand, shape);
 }
 
 static qmm_status take_weights(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *b,
                                qmmi_operand *operand, qmmi_operand_shape *shape) {
     const qmm_weights *w = desc->weights;
-    const qmm_context *owner;
     REQUIRE(call, w->object.magic == QMMI_MAGIC_WEIGHTS, "weights of desc is not packed weights, or freed");
-    owner = w->object.context;
-    REQUIRE(call,
-            owner == call->context ||
-                (owner->backend == call->context->backend && owner->device == call->context->device &&
-                 owner->device_key == call->context->device_key),
+    REQUIRE(call, qmmi_same_device(w->object.context, call->context),
             "weights of desc belongs to a context on another device");
     REQUIRE(call, !b, "b is given beside the weights of desc");
     REQUIRE(call, !desc->quant_b, "quant_b of desc is given beside its weights, which hold their own");
@@ -450,10 +481,10 @@ static qmm_status check_output(const qmmi_call *call, const qmm_matmul_desc *des
             "activation %d of desc is none of qmm_activation", (int)desc->activation);
     p->activation = desc->activation;
     if (qmmi_type_in(type, QMMI_CODES)) {
-        QMMI_TRY(qmmi_check_quant(call, "quant_c", desc->quant_c, "c", &p->c, false, &p->c_quant));
+        QMMI_TRY(qmmi_check_quant(call, &quant_c_names, desc->quant_c, "c", &p->c, false, &p->c_quant));
         REQUIRE(call, !is_group(p->c_quant.granularity), "quant_c is %s: it may be per tensor, per row or per column",
                 granularity_name(p->c_quant.granularity));
-        QMMI_TRY(check_quant_disjoint(call, &p->c, &p->c_quant, "c", &p->c));
+        QMMI_TRY(check_quant_disjoint(call, &quant_c_names, &p->c, &p->c_quant, false, "c", &p->c));
     } else {
         REQUIRE(call, !desc->quant_c, "quant_c of desc is given but c is %s, which is not quantized",
                 qmm_type_name(type));
@@ -470,16 +501,60 @@ static qmm_status check_output(const qmmi_call *call, const qmm_matmul_desc *des
     return QMM_OK;
 }
 
-/* The tensors of an operand, as given, against c: sub-matrices of one parent may interlock. */
-static qmm_status check_inputs_disjoint(const qmmi_call *call, const qmm_tensor *a, const qmm_tensor *b,
-                                        const qmmi_matmul_problem *p) {
-    const qmm_tensor *const inputs[] = { a, b };
-    static const char *const names[] = { "a", "b" };
+/* What is written overlaps no part of an operand: its tensor as it was given, or the weights, and its parameters. */
+static qmm_status check_operand_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
+                                         const char *name, const qmmi_quant_names *names, const qmm_tensor *tensor,
+                                         const qmmi_operand *operand, int64_t outer, const qmmi_matmul_problem *p) {
+    const int64_t groups = operand->grouped ? p->groups : 1;
+    const qmmi_view scale = param_view(&operand->scale, outer, groups, p->batch);
+    const qmmi_view zero = param_view(&operand->zero, outer, groups, p->batch);
+    qmmi_view view;
+    if (tensor) {
+        QMMI_TRY(qmmi_check_tensor(call, name, tensor, QMMI_ALL_TYPES, false, &view));
+        QMMI_TRY(qmmi_check_disjoint(call, output_name, output, name, &view));
+    }
+    QMMI_TRY(qmmi_check_disjoint(call, output_name, output, names->scale, &scale));
+    return qmmi_check_disjoint(call, output_name, output, names->zero, &zero);
+}
+
+static qmm_status check_operands_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
+                                          const qmm_matmul_desc *desc, const qmm_tensor *a, const qmm_tensor *b,
+                                          const qmmi_matmul_problem *p) {
+    QMMI_TRY(check_operand_disjoint(call, output_name, output, "a", &quant_a_names, a, &p->a, p->m, p));
+    if (desc->weights) {
+        const qmmi_view view = bytes_view(desc->weights->storage, desc->weights->offset, desc->weights->bytes);
+        return qmmi_check_disjoint(call, output_name, output, "the weights", &view);
+    }
+    return check_operand_disjoint(call, output_name, output, "b", &quant_b_names, b, &p->b, p->n, p);
+}
+
+static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *a,
+                                  const qmm_tensor *b, const qmmi_matmul_problem *p) {
+    const qmmi_view bias = param_view(&p->bias, 1, p->n, p->batch);
+    qmmi_view view;
+    if (!desc->workspace) return QMM_OK;
+    QMMI_TRY(qmmi_check_region(call, "workspace", desc->workspace, desc->workspace_offset, desc->workspace_bytes));
+    view = bytes_view(desc->workspace->memory, desc->workspace_offset, desc->workspace_bytes);
+    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "c", &p->c));
+    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "bias", &bias));
+    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "residual", &p->residual));
+    QMMI_TRY(check_quant_disjoint(call, &quant_c_names, &p->c, &p->c_quant, false, "workspace", &view));
+    return check_operands_disjoint(call, "workspace", &view, desc, a, b, p);
+}
+
+qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const qmm_weights *weights, const qmm_tensor *b,
+                                       const qmm_weights_options *options) {
+    const qmmi_view storage = bytes_view(weights->storage, weights->offset, weights->bytes);
+    const qmm_tensor *const params[] = { options->quant ? options->quant->scale : NULL,
+                                         options->quant ? options->quant->zero : NULL };
+    const char *const param_names[] = { quant_names.scale, quant_names.zero };
+    qmmi_view view;
+    QMMI_TRY(qmmi_check_tensor(call, "b", b, QMMI_ALL_TYPES, false, &view));
+    QMMI_TRY(qmmi_check_disjoint(call, "storage", &storage, "b", &view));
     for (int i = 0; i < 2; i++) {
-        qmmi_view view;
-        if (!inputs[i]) continue;
-        QMMI_TRY(qmmi_check_tensor(call, names[i], inputs[i], QMMI_ALL_TYPES, false, &view));
-        QMMI_TRY(qmmi_check_disjoint(call, "c", &p->c, names[i], &view));
+        if (!params[i]) continue;
+        QMMI_TRY(qmmi_check_tensor(call, param_names[i], params[i], QMMI_ALL_TYPES, false, &view));
+        QMMI_TRY(qmmi_check_disjoint(call, "storage", &storage, param_names[i], &view));
     }
     return QMM_OK;
 }
@@ -492,12 +567,12 @@ qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given
     QMMI_TRY(qmmi_read_struct(call->context, call->function, "desc", given, desc, sizeof *desc, sizeof *desc));
     problem->operation = QMMI_MATMUL;
     *p = (qmmi_matmul_problem){ 0 };
-    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, "quant_a", desc->quant_a, &p->a,
+    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, &quant_a_names, desc->quant_a, &p->a,
                           &of_a));
     if (desc->weights)
         QMMI_TRY(take_weights(call, desc, b, &p->b, &of_b));
     else
-        QMMI_TRY(make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, desc->transpose_b != 0, "quant_b",
+        QMMI_TRY(make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, desc->transpose_b != 0, &quant_b_names,
                               desc->quant_b, &p->b, &of_b));
     REQUIRE(call, of_a.k == of_b.k, "K is %" PRId64 " in a but %" PRId64 " in b", of_a.k, of_b.k);
     p->m = of_a.outer;
@@ -512,8 +587,9 @@ qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given
     QMMI_TRY(check_batch(call, "b", of_b.batch, p->batch));
     QMMI_TRY(set_groups(call, of_a.group_size, of_b.group_size, p));
     p->k_limit = qmm_matmul_k_limit(p->a.type, p->a.has_zero, p->b.type, p->b.has_zero);
-    QMMI_TRY(check_inputs_disjoint(call, a, b, p));
+    QMMI_TRY(check_operands_disjoint(call, "c", &p->c, desc, a, b, p));
     QMMI_TRY(check_bias(call, desc->bias, p));
     QMMI_TRY(check_output(call, desc, p));
-    return check_residual(call, desc->residual, p);
+    QMMI_TRY(check_residual(call, desc->residual, p));
+    return check_workspace(call, desc, a, b, p);
 }

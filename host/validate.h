@@ -20,13 +20,24 @@ qmm_status qmmi_check_tensor(const qmmi_call *call, const char *name, const qmm_
 qmm_status qmmi_check_same_shape(const qmmi_call *call, const char *name, const qmmi_view *view, const char *other_name,
                                  const qmmi_view *other);
 
+/* A caller's workspace or storage: inside its buffer, and aligned. */
+qmm_status qmmi_check_region(const qmmi_call *call, const char *name, const qmm_buffer *buffer, size_t offset,
+                             size_t bytes);
+
 /* An output overlaps no input. */
 qmm_status qmmi_check_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
                                const char *input_name, const qmmi_view *input);
 
+/* What messages call a qmm_quant and its parts; made at compile time, since calls are counted in nanoseconds. */
+typedef struct qmmi_quant_names {
+    const char *quant, *scale, *zero;
+} qmmi_quant_names;
+
+#define QMMI_QUANT_NAMES(name) { name, "scale of " name, "zero of " name }
+
 /* Copies and checks a qmm_quant; NULL gives scale 1, zero 0. */
-qmm_status qmmi_check_quant(const qmmi_call *call, const char *name, const qmm_quant *given, const char *tensor_name,
-                            const qmmi_view *tensor, bool written, qmmi_quant *quant);
+qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names, const qmm_quant *given,
+                            const char *tensor_name, const qmmi_view *tensor, bool written, qmmi_quant *quant);
 
 /* The four conversions: which sides hold codes, and whether the parameters are outputs. */
 qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, const char *source_name,
@@ -41,6 +52,11 @@ qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given
 typedef struct qmmi_operand_shape {
     int64_t outer, k, batch, group_size;
 } qmmi_operand_shape;
+
+/* Storage of packed weights overlaps nothing that is read while packing. */
+struct qmm_weights;
+qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const struct qmm_weights *weights, const qmm_tensor *b,
+                                       const qmm_weights_options *options);
 
 /* B alone, for packing. */
 qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,

@@ -90,13 +90,14 @@ static qmm_status bring_operand(verifier *v, qmmi_operand *o, int64_t outer) {
     const qmmi_matmul_problem *p = &v->host;
     const int64_t last = (p->batch - 1) * o->batch_stride + (outer - 1) * o->outer_stride + (p->k - 1) * o->k_stride;
     const int64_t groups = o->grouped ? p->groups : 1;
-    if (outer == 0 || p->k == 0) return QMM_OK;
+    if (outer == 0) return QMM_OK;
+    QMMI_TRY(bring_param(v, &o->scale, outer, groups));
+    QMMI_TRY(bring_param(v, &o->zero, outer, groups));
+    if (p->k == 0) return QMM_OK;
     if (o->packed && !v->call.context->backend->host_view(o->memory))
         return qmmi_fail(v->call.context, QMM_UNSUPPORTED, v->call.function,
                          "weights of desc are packed in a layout of this device: give b itself");
-    QMMI_TRY(bring(v, &o->memory, &o->offset, span_bytes(o->type, last + 1)));
-    QMMI_TRY(bring_param(v, &o->scale, outer, groups));
-    return bring_param(v, &o->zero, outer, groups);
+    return bring(v, &o->memory, &o->offset, span_bytes(o->type, last + 1));
 }
 
 static qmm_status bring_problem(verifier *v) {
@@ -177,6 +178,12 @@ static void move_param(qmmi_param *p, int64_t elements) {
     if (p->memory) p->offset += (size_t)elements * (size_t)qmm_type_bits(p->type) / 8;
 }
 
+/* Does an operand's element lie on a byte of its own? Where it does not, a piece cannot begin with it. */
+static bool begins_on_a_byte(const qmmi_operand *o, int64_t batch, int64_t outer, int64_t k0) {
+    const int64_t elements = batch * o->batch_stride + outer * o->outer_stride + k0 * o->k_stride;
+    return qmm_type_bits(o->type) != 4 || elements % 2 == 0;
+}
+
 /* One operand of a piece: its rows from `outer` on, its codes from k0 on, its parameters of one group. */
 static void cut_operand(qmmi_operand *o, int64_t batch, int64_t outer, int64_t k0, int64_t group) {
     o->offset += (size_t)(batch * o->batch_stride + outer * o->outer_stride + k0 * o->k_stride) *
@@ -188,8 +195,24 @@ static void cut_operand(qmmi_operand *o, int64_t batch, int64_t outer, int64_t k
     o->grouped = false;
 }
 
-/* The context's own accumulators of a block of rows over k0 .. k0 + length, into v->acc, checked. */
-static qmm_status make_accumulators(verifier *v, int64_t batch, int64_t i, int64_t rows, int64_t k0, int64_t length) {
+/* The accumulators of a block, made here: for a piece that begins inside a byte. */
+static void accumulate_here(verifier *v, int64_t batch, int64_t i, int64_t rows, int64_t k0, int64_t length) {
+    const qmmi_matmul_problem *p = &v->host;
+    const int64_t group = group_of(p, k0);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t j = 0; j < p->n; j++) {
+            const int32_t za = zero_at(&p->a, batch, i + r, group), zb = zero_at(&p->b, batch, j, group);
+            int32_t sum = 0;
+            for (int64_t k = k0; k < k0 + length; k++)
+                sum += (code_at(&p->a, batch, i + r, k) - za) * (code_at(&p->b, batch, j, k) - zb);
+            v->acc[r * p->n + j] = sum;
+        }
+    }
+}
+
+/* The accumulators of a block of rows over k0 .. k0 + length, by the context's own kernels. */
+static qmm_status accumulate_on_device(verifier *v, int64_t batch, int64_t i, int64_t rows, int64_t k0,
+                                       int64_t length) {
     const qmmi_matmul_problem *p = v->device;
     const int64_t group = group_of(p, k0);
     const size_t bytes = (size_t)(rows * p->n) * sizeof(int32_t);
@@ -201,7 +224,16 @@ static qmm_status make_accumulators(verifier *v, int64_t batch, int64_t i, int64
     cut_operand(&piece.as.matmul.a, batch, i, k0, p->a.grouped ? group : 0);
     cut_operand(&piece.as.matmul.b, batch, 0, k0, p->b.grouped ? group : 0);
     QMMI_TRY(qmmi_run(&v->call, &piece, NULL));
-    QMMI_TRY(v->call.context->backend->download(v->call.context, v->device_acc, 0, v->acc, bytes, true));
+    return v->call.context->backend->download(v->call.context, v->device_acc, 0, v->acc, bytes, true);
+}
+
+/* ... into v->acc, checked. */
+static qmm_status make_accumulators(verifier *v, int64_t batch, int64_t i, int64_t rows, int64_t k0, int64_t length) {
+    const qmmi_matmul_problem *p = &v->host;
+    if (begins_on_a_byte(&v->device->b, batch, 0, k0))
+        QMMI_TRY(accumulate_on_device(v, batch, i, rows, k0, length));
+    else
+        accumulate_here(v, batch, i, rows, k0, length);
     for (int64_t r = 0; r < rows; r++)
         if (!row_holds(v, batch, i + r, k0, length, v->acc + r * p->n))
             return qmmi_fail(v->call.context, QMM_INTERNAL, v->call.function,
@@ -270,7 +302,7 @@ static qmm_status verify_block(verifier *v, int64_t batch, int64_t i, int64_t ro
     for (int64_t group = 0; group < p->groups; group++) {
         const int64_t end = (group + 1) * p->group_size;
         for (int64_t k0 = group * p->group_size, length; k0 < end; k0 += length) {
-            length = end - k0 < p->k_limit ? end - k0 : p->k_limit;
+            length = end - k0 < p->k_limit ? end - k0 : p->k_limit - p->k_limit % 2; /* even: see begins_on_a_byte */
             QMMI_TRY(make_accumulators(v, batch, i, rows, k0, length));
             for (int64_t n = 0; n < rows * p->n; n++) v->wide_acc[n] += v->acc[n];
         }
@@ -326,7 +358,7 @@ static void free_verifier(verifier *v) {
 
 static qmm_status verify(verifier *v, uint64_t seed) {
     const qmmi_matmul_problem *p = &v->host;
-    const bool accumulators = p->c.type == QMM_S32 && !p->bias.memory;
+    const bool accumulators = v->device->c.type == QMM_S32 && !v->device->bias.memory;
     QMMI_TRY(bring_problem(v));
     if (p->m == 0 || p->n == 0) return QMM_OK;
     QMMI_TRY(allocate_vectors(v));
@@ -347,15 +379,15 @@ qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, 
                              const qmm_tensor *b, const qmm_tensor *c, const qmm_verify_options *given,
                              qmm_verify_result *result) {
     qmm_verify_options options = QMM_VERIFY_OPTIONS_INIT;
-    verifier v = { .call = { context, __func__ }, .result = result };
+    qmm_verify_result found = QMM_VERIFY_RESULT_INIT;
+    verifier v = { .call = { context, __func__ }, .result = &found };
     qmm_matmul_desc checked;
     qmmi_problem problem;
     const qmmi_matmul_problem *p = &problem.as.matmul;
     qmm_status status;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, result, "result is NULL");
-    QMMI_REQUIRE(context, qmmi_struct_size_fits(result, sizeof *result), "struct_size of result is not %zu",
-                 sizeof *result);
+    QMMI_CHECK_RESULT(context, result);
     QMMI_TRY(qmmi_read_struct(context, __func__, "options", given, &options, sizeof options, sizeof options));
     QMMI_REQUIRE(context, options.rounds >= 1 && options.rounds <= ROUNDS_MAX,
                  "rounds %d of options is not between 1 and %d", (int)options.rounds, (int)ROUNDS_MAX);
@@ -365,10 +397,9 @@ qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, 
                  "residual of desc is c itself: what was added is no longer there");
     v.device = p;
     v.rounds = options.rounds;
-    *result = (qmm_verify_result)QMM_VERIFY_RESULT_INIT;
-    result->passed = 1;
+    found.passed = 1;
     status = verify(&v, options.seed);
     free_verifier(&v);
-    if (status != QMM_OK) *result = (qmm_verify_result)QMM_VERIFY_RESULT_INIT;
+    if (status == QMM_OK) qmmi_write_struct(result, &found, sizeof found);
     return status;
 }

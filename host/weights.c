@@ -7,9 +7,11 @@
 #include "checked.h"
 #include "validate.h"
 
-/* Where the parts lie in the storage. */
+/* Where the parts lie in the storage, and how many matrices each has: a B that serves a whole batch may have parameters
+ * for each matrix of it. */
 typedef struct layout {
     size_t sums, scale, zero, total;
+    int64_t code_matrices, param_matrices;
 } layout;
 
 typedef struct packing {
@@ -20,19 +22,30 @@ typedef struct packing {
     layout at;
 } packing;
 
-static qmm_status lay_out(const qmmi_call *call, packing *p) {
-    const int64_t matrices = p->operand.batch_stride ? p->shape.batch : 1;
+/* Bytes of a dense [matrices][groups][n] array of 32-bit elements, aligned. */
+static bool part_overflows(const packing *p, int64_t matrices, size_t *bytes) {
     int64_t count;
-    size_t part;
     if (qmmi_mul_overflows(p->shape.outer, p->groups, &count) || qmmi_mul_overflows(count, matrices, &count) ||
-        qmmi_bytes_overflow(count, 32, &part) || part > PTRDIFF_MAX / 8)
+        qmmi_bytes_overflow(count, 32, bytes) || *bytes > PTRDIFF_MAX / 8)
+        return true;
+    *bytes = qmmi_round_up(*bytes, QMMI_ALIGNMENT);
+    return false;
+}
+
+static qmm_status lay_out(const qmmi_call *call, packing *p) {
+    const qmmi_operand *b = &p->operand;
+    layout *at = &p->at;
+    size_t sums, params;
+    at->code_matrices = b->batch_stride ? p->shape.batch : 1;
+    at->param_matrices = b->batch_stride || b->scale.batch_stride || b->zero.batch_stride ? p->shape.batch : 1;
+    at->sums = call->context->backend->weights_bytes(p->shape.outer, p->shape.k, at->code_matrices, b->type);
+    if (at->sums > PTRDIFF_MAX / 8 || part_overflows(p, at->code_matrices, &sums) ||
+        part_overflows(p, at->param_matrices, &params))
         return qmmi_fail(call->context, QMM_INVALID_ARGUMENT, call->function, "the size of the packed b overflows");
-    part = qmmi_round_up(part, QMMI_ALIGNMENT);
-    p->at.sums = qmmi_round_up(
-        call->context->backend->weights_bytes(p->shape.outer, p->shape.k, matrices, p->operand.type), QMMI_ALIGNMENT);
-    p->at.scale = p->at.sums + part;
-    p->at.zero = p->at.scale + (p->operand.scale.memory ? part : 0);
-    p->at.total = p->at.zero + (p->operand.zero.memory ? part : 0);
+    at->sums = qmmi_round_up(at->sums, QMMI_ALIGNMENT);
+    at->scale = at->sums + sums;
+    at->zero = at->scale + (b->scale.memory ? params : 0);
+    at->total = at->zero + (b->zero.memory ? params : 0);
     return QMM_OK;
 }
 
@@ -45,58 +58,53 @@ static qmm_status check(const qmmi_call *call, const qmm_tensor *b, const qmm_we
     return lay_out(call, p);
 }
 
-/* A dense [batch][groups][n] parameter. */
-static qmmi_param dense_param(const qmm_weights *w, size_t offset, qmm_type type, int64_t groups, int64_t batch_stride) {
-    return (qmmi_param){ .memory = w->storage, .offset = offset, .type = type, .row_stride = 1, .col_stride = w->shape.outer,
-                         .batch_stride = batch_stride ? groups * w->shape.outer : 0 };
+/* A dense [matrices][groups][n] parameter; a stride along what it does not vary with is 0. */
+static qmmi_param dense_param(const qmm_weights *w, size_t offset, qmm_type type, int64_t groups, int64_t matrices) {
+    const int64_t n = w->shape.outer;
+    return (qmmi_param){ .memory = w->storage, .offset = offset, .type = type, .row_stride = 1,
+                         .col_stride = groups > 1 ? n : 0, .batch_stride = matrices > 1 ? groups * n : 0 };
 }
 
-static qmm_status pack(const packing *p, size_t offset, qmm_weights *w) {
+static qmm_status pack(const packing *p, qmm_weights *w) {
     const qmmi_backend *backend = w->object.context->backend;
-    const int64_t matrices = p->operand.batch_stride ? p->shape.batch : 1;
     qmmi_operand *packed = &w->operand;
     *packed = p->operand;
     packed->memory = w->storage;
-    packed->offset = offset;
+    packed->offset = w->offset;
     packed->packed = true;
-    packed->sums = dense_param(w, offset + p->at.sums, QMM_S32, p->groups, p->operand.batch_stride);
+    packed->sums = dense_param(w, w->offset + p->at.sums, QMM_S32, p->groups, p->at.code_matrices);
     if (p->shape.outer == 0) return QMM_OK;
-    QMMI_TRY(backend->weights_pack(w->object.context, &p->operand, p->shape.outer, p->shape.k, matrices,
+    QMMI_TRY(backend->weights_pack(w->object.context, &p->operand, p->shape.outer, p->shape.k, p->at.code_matrices,
                                    p->operand.grouped ? p->shape.group_size : p->shape.k, packed));
     if (p->operand.scale.memory)
-        packed->scale = dense_param(w, offset + p->at.scale, QMM_F32, p->groups, p->operand.batch_stride);
+        packed->scale = dense_param(w, w->offset + p->at.scale, QMM_F32, p->groups, p->at.param_matrices);
     if (p->operand.zero.memory)
-        packed->zero = dense_param(w, offset + p->at.zero, QMM_S32, p->groups, p->operand.batch_stride);
-    return backend->weights_gather(w->object.context, &p->operand, p->shape.outer, p->groups, matrices,
+        packed->zero = dense_param(w, w->offset + p->at.zero, QMM_S32, p->groups, p->at.param_matrices);
+    return backend->weights_gather(w->object.context, &p->operand, p->shape.outer, p->groups, p->at.param_matrices,
                                    p->operand.scale.memory ? &packed->scale : NULL,
                                    p->operand.zero.memory ? &packed->zero : NULL);
 }
 
 static void destroy_weights(qmmi_object *object) {
     qmm_weights *w = (qmm_weights *)object;
-    if (w->bytes) object->context->backend->release(object->context, w->storage, w->bytes);
+    if (w->owned) object->context->backend->release(object->context, w->storage, w->bytes);
 }
 
-static qmm_status set_storage(const qmmi_call *call, const packing *p, qmm_weights *w, size_t *offset) {
+static qmm_status set_storage(const qmmi_call *call, const packing *p, const qmm_tensor *b, qmm_weights *w) {
     const qmm_weights_options *o = &p->options;
-    *offset = 0;
+    w->bytes = p->at.total;
     if (o->storage) {
-        QMMI_TRY(qmmi_check_buffer(call->context, call->function, "storage", o->storage, o->storage_offset,
-                                   p->at.total));
-        if ((call->context->backend->address(o->storage->memory) + o->storage_offset) % QMMI_ALIGNMENT != 0)
-            return qmmi_fail(call->context, QMM_INVALID_ARGUMENT, call->function,
-                             "storage_offset %zu of options is not aligned to %u bytes", o->storage_offset,
-                             QMMI_ALIGNMENT);
+        w->offset = o->storage_offset;
+        QMMI_TRY(qmmi_check_region(call, "storage", o->storage, o->storage_offset, p->at.total));
         w->storage = o->storage->memory;
-        *offset = o->storage_offset;
-        return QMM_OK;
+        return qmmi_check_storage_disjoint(call, w, b, &p->options);
     }
     if (p->at.total == 0) return QMM_OK;
     w->storage = call->context->backend->allocate(call->context, p->at.total);
     if (!w->storage)
         return qmmi_fail(call->context, QMM_OUT_OF_MEMORY, call->function, "no device memory for weights of %zu bytes",
                          p->at.total);
-    w->bytes = p->at.total;
+    w->owned = true;
     return QMM_OK;
 }
 
@@ -116,7 +124,6 @@ qmm_status qmm_weights_create(qmm_context *context, const qmm_tensor *b, const q
     const qmmi_call call = { context, __func__ };
     packing p;
     qmm_weights *w;
-    size_t offset;
     qmm_status status;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, weights, "weights is NULL");
@@ -125,8 +132,8 @@ qmm_status qmm_weights_create(qmm_context *context, const qmm_tensor *b, const q
     w = qmmi_object_create(context, QMMI_MAGIC_WEIGHTS, sizeof *w, destroy_weights);
     if (!w) return QMMI_FAIL(context, QMM_OUT_OF_MEMORY, "no host memory for the handle of weights");
     w->shape = p.shape;
-    status = set_storage(&call, &p, w, &offset);
-    if (status == QMM_OK) status = pack(&p, offset, w);
+    status = set_storage(&call, &p, b, w);
+    if (status == QMM_OK) status = pack(&p, w);
     if (status != QMM_OK) {
         qmmi_object_free(&w->object);
         return status;

@@ -12,7 +12,8 @@ struct qmm_weights {
     qmmi_operand operand; /* packed, its parameters gathered */
     qmmi_operand_shape shape;
     void *storage;
-    size_t bytes; /* of the storage; 0 for a caller's, which is not freed */
+    size_t offset, bytes; /* of the part of the storage that is used */
+    bool owned;           /* a caller's storage is not freed */
 };
 
 #endif

@@ -137,25 +137,14 @@ qmm_status qmmi_cpu_requantize_chunked(qmm_context *context, const qmmi_problem 
 
 /* ---- dynamic parameters ------------------------------------------------------------------------------------------ */
 
-/* Ranges of `count` adjacent blocks of one column each, or of one block. */
-typedef struct ranges {
-    float min[QMMI_CPU_RUN], max[QMMI_CPU_RUN];
-} ranges;
-
-QMMI_CPU_INLINE void widen_each(const float *x, int64_t count, ranges *range) {
+/* Ranges side by side: of adjacent blocks of one column each, or the partial ranges of one block, so that its loop has
+ * no chain of comparisons (min and max take any order). Non-finite values count as 0, which every range holds. */
+QMMI_CPU_INLINE void widen(const float *x, int64_t count, float *min, float *max) {
     for (int64_t n = 0; n < count; n++) {
         const float value = qmmn_is_finite(x[n]) ? x[n] : 0.0f;
-        range->min[n] = value < range->min[n] ? value : range->min[n];
-        range->max[n] = value > range->max[n] ? value : range->max[n];
+        min[n] = value < min[n] ? value : min[n];
+        max[n] = value > max[n] ? value : max[n];
     }
-}
-
-/* Eight ranges side by side, so that the loop has no chain of comparisons; min and max take any order. */
-QMMI_CPU_INLINE void widen_one(const float *x, int64_t count, ranges *range) {
-    enum { LANES = 8 };
-    int64_t n = 0;
-    for (; n + LANES <= count; n += LANES) widen_each(x + n, LANES, range);
-    widen_each(x + n, count - n, range);
 }
 
 static void store_params(const qmmi_quant *to, int64_t b, int64_t r, int64_t c, float min, float max) {
@@ -170,48 +159,64 @@ static void store_params(const qmmi_quant *to, int64_t b, int64_t r, int64_t c, 
                             qmmn_asymmetric_zero(min, scale, to->qmin, to->qmax));
 }
 
-/* Block (r, c) of matrix b, and the `strip` - 1 after it where blocks are one column wide. */
-QMMI_CPU_CLONES static void choose_params(const qmmi_convert_problem *p, int64_t b, int64_t r, int64_t c, int64_t strip) {
+static int64_t smaller(int64_t x, int64_t y) {
+    return x < y ? x : y;
+}
+
+/* Block (r, c) of matrix b. */
+QMMI_CPU_CLONES static void choose_block(const qmmi_convert_problem *p, int64_t b, int64_t r, int64_t c) {
+    enum { LANES = 32 };
     const qmmi_view *x = &p->source;
     const qmmi_quant *to = &p->target_quant;
     const unsigned char *base = qmmi_cpu_at(x->memory, x->offset);
-    const int64_t row_end = (r + 1) * to->block_rows < x->rows ? (r + 1) * to->block_rows : x->rows;
-    const int64_t begin = c * to->block_cols;
-    const int64_t end = (c + strip) * to->block_cols < x->cols ? (c + strip) * to->block_cols : x->cols;
-    const bool by_column = to->block_cols == 1;
-    float room[QMMI_CPU_RUN];
-    ranges range = { { 0 }, { 0 } };
+    const int64_t row_end = smaller((r + 1) * to->block_rows, x->rows);
+    const int64_t begin = c * to->block_cols, end = smaller(begin + to->block_cols, x->cols);
+    float min[LANES] = { 0 }, max[LANES] = { 0 }, room[QMMI_CPU_RUN];
     for (int64_t i = r * to->block_rows; i < row_end; i++) {
         for (int64_t j = begin; j < end; j += QMMI_CPU_RUN) {
-            const int64_t count = end - j < QMMI_CPU_RUN ? end - j : QMMI_CPU_RUN;
+            const int64_t count = smaller(end - j, QMMI_CPU_RUN);
             const float *values = qmmi_cpu_load_reals(x->type, base, qmmi_cpu_index(x, b, i, j), count, room);
-            if (by_column)
-                widen_each(values, count, &range);
-            else
-                widen_one(values, count, &range);
+            int64_t n = 0;
+            for (; n + LANES <= count; n += LANES) widen(values + n, LANES, min, max);
+            widen(values + n, count - n, min, max);
         }
     }
-    if (!by_column) {
-        for (int n = 1; n < 8; n++) {
-            range.min[0] = range.min[n] < range.min[0] ? range.min[n] : range.min[0];
-            range.max[0] = range.max[n] > range.max[0] ? range.max[n] : range.max[0];
-        }
+    for (int n = 1; n < LANES; n++) {
+        min[0] = min[n] < min[0] ? min[n] : min[0];
+        max[0] = max[n] > max[0] ? max[n] : max[0];
     }
-    for (int64_t n = 0; n < strip; n++) store_params(to, b, r, c + n, range.min[n], range.max[n]);
+    store_params(to, b, r, c, min[0], max[0]);
+}
+
+/* `count` blocks of one column each, from (r, c) of matrix b on. */
+QMMI_CPU_CLONES static void choose_columns(const qmmi_convert_problem *p, int64_t b, int64_t r, int64_t c,
+                                           int64_t count) {
+    const qmmi_view *x = &p->source;
+    const qmmi_quant *to = &p->target_quant;
+    const unsigned char *base = qmmi_cpu_at(x->memory, x->offset);
+    const int64_t row_end = smaller((r + 1) * to->block_rows, x->rows);
+    float min[QMMI_CPU_RUN] = { 0 }, max[QMMI_CPU_RUN] = { 0 }, room[QMMI_CPU_RUN];
+    for (int64_t i = r * to->block_rows; i < row_end; i++)
+        widen(qmmi_cpu_load_reals(x->type, base, qmmi_cpu_index(x, b, i, c), count, room), count, min, max);
+    for (int64_t n = 0; n < count; n++) store_params(to, b, r, c + n, min[n], max[n]);
 }
 
 qmm_status qmmi_cpu_quantize_dynamic_chunked(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                              size_t workspace_offset) {
     const qmmi_convert_problem *p = &problem->as.convert;
     const qmmi_quant *to = &p->target_quant;
-    const int64_t strip = to->block_cols == 1 ? QMMI_CPU_RUN : 1;
-    const int64_t strips = (to->param_cols + strip - 1) / strip;
-    const int64_t items = p->source.batch * to->param_rows * strips;
+    /* A row of blocks is taken block by block, or many columns at a time; both serve rows without elements. */
+    const bool by_columns = to->block_cols == 1 && p->source.cols > 0;
+    const int64_t step = by_columns ? QMMI_CPU_RUN : 1;
+    const int64_t steps = (to->param_cols + step - 1) / step;
+    const int64_t items = p->source.batch * to->param_rows * steps;
     QMMI_CPU_PARALLEL_FOR(p->source.batch * p->source.rows * p->source.cols > SEGMENT)
     for (int64_t item = 0; item < items; item++) {
-        const int64_t c = item % strips * strip, block = item / strips;
-        choose_params(p, block / to->param_rows, block % to->param_rows, c,
-                      to->param_cols - c < strip ? to->param_cols - c : strip);
+        const int64_t c = item % steps * step, block = item / steps;
+        if (by_columns)
+            choose_columns(p, block / to->param_rows, block % to->param_rows, c, smaller(to->param_cols - c, step));
+        else
+            choose_block(p, block / to->param_rows, block % to->param_rows, c);
     }
     return qmmi_cpu_quantize_chunked(context, problem, workspace, workspace_offset);
 }

@@ -126,15 +126,34 @@ static matrix b_matrix(const qmmi_matmul_problem *p, const plan *s, const panel 
                      turned ? 'T' : 'N' };
 }
 
+/* One column of B, or a run of it, as s8. Codes that lie next to one another are the common case, and the fast one. */
+QMMI_CPU_CLONES static void unpack_column(qmm_type type, const unsigned char *base, int64_t first, int64_t stride,
+                                          int32_t shift, int64_t count, int8_t *to) {
+    const int flip = type == QMM_S4 ? 8 : 0; /* (nibble ^ 8) - 8 extends its sign */
+    if (stride == 1 && first % 2 == 0 && (type == QMM_S4 || type == QMM_U4)) {
+        const unsigned char *pairs = base + first / 2;
+        for (int64_t k = 0; k < count / 2; k++) {
+            to[2 * k] = (int8_t)(((pairs[k] & 15) ^ flip) - flip);
+            to[2 * k + 1] = (int8_t)(((pairs[k] >> 4) ^ flip) - flip);
+        }
+        if (count % 2) to[count - 1] = (int8_t)(((pairs[count / 2] & 15) ^ flip) - flip);
+        return;
+    }
+    if (stride == 1 && type == QMM_U8) {
+        for (int64_t k = 0; k < count; k++) to[k] = (int8_t)(base[first + k] - shift);
+        return;
+    }
+    for (int64_t k = 0; k < count; k++) to[k] = (int8_t)(qmmi_cpu_load_code(type, base, first + k * stride) - shift);
+}
+
 /* B of the panel as s8, column by column: cols x length. */
 static void unpack(const qmmi_matmul_problem *p, const plan *s, const panel *t, int8_t *to) {
     const qmmi_operand *b = &p->b;
     const unsigned char *base = qmmi_cpu_at(b->memory, b->offset);
-    for (int64_t n = 0; n < t->cols; n++) {
-        const int64_t first = t->batch * b->batch_stride + (t->j + n) * b->outer_stride + t->k0 * b->k_stride;
-        for (int64_t k = 0; k < t->length; k++)
-            to[n * t->length + k] = (int8_t)(qmmi_cpu_load_code(b->type, base, first + k * b->k_stride) - s->shift);
-    }
+    const int64_t first = t->batch * b->batch_stride + t->j * b->outer_stride + t->k0 * b->k_stride;
+    QMMI_CPU_PARALLEL_FOR(t->cols * t->length > 16384)
+    for (int64_t n = 0; n < t->cols; n++)
+        unpack_column(b->type, base, first + n * b->outer_stride, b->k_stride, s->shift, t->length, to + n * t->length);
 }
 
 static void sum_a(const qmmi_matmul_problem *p, const panel *t, uint32_t *sums) {

@@ -45,17 +45,22 @@ static void add_term(tree *t, int level, float term) {
     if (level + 1 < LEVELS) add_term(t, level + 1, term);
 }
 
-/* Closes the open blocks from the bottom up. A level with one term alone is that term: adding zeros changes nothing. */
+static bool has_terms_above(const tree *t, int level) {
+    for (int above = level + 1; above < LEVELS; above++)
+        if (t->filled[above] > 0) return true;
+    return false;
+}
+
+/* Closes the open blocks from the bottom up; a sum that fills the block above opens one above that. */
 static float finish(tree *t) {
-    float sum = 0.0f;
-    int top = LEVELS - 1;
-    while (top > 0 && t->filled[top] == 0) top--;
-    for (int level = 0; level <= top; level++) {
+    for (int level = 0; level < LEVELS; level++) {
+        float sum;
         if (t->filled[level] == 0) continue;
         sum = halve(t->lanes[level]);
-        if (level < top) add_term(t, level + 1, sum);
+        if (!has_terms_above(t, level)) return sum;
+        add_term(t, level + 1, sum);
     }
-    return sum;
+    return 0.0f;
 }
 
 typedef enum term { ERROR_SQUARED, REFERENCE_SQUARED, GOT_SQUARED, PRODUCT, TERMS } term;

@@ -13,7 +13,11 @@ static int64_t padded_row_bytes(int64_t k, qmm_type type) {
 }
 
 size_t qmmi_cpu_weights_bytes(int64_t n, int64_t k, int64_t batch, qmm_type type) {
-    return (size_t)(batch * n * padded_row_bytes(k, type));
+    int64_t rows, bytes;
+    if (k > INT64_MAX / 8 || qmmi_mul_overflows(n, batch, &rows) ||
+        qmmi_mul_overflows(rows, padded_row_bytes(k, type), &bytes))
+        return SIZE_MAX;
+    return (size_t)bytes;
 }
 
 qmm_status qmmi_cpu_weights_pack(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,

@@ -28,8 +28,9 @@
  *               aborts, exits, prints, or moves work to the CPU unasked.
  *     Threads   One context belongs to one thread at a time; different contexts are independent. Buffers and weights may
  *               be used by any context on their device; the caller orders the uses.
- *     Memory    After an operation's first call on a context, calls of the same or a smaller need of workspace allocate
- *               nothing. With a caller's workspace, none does.
+ *     Memory    After an operation's first call on a context (or qmm_context_prepare, for the known-answer tests), calls
+ *               of the same or a smaller need of workspace allocate nothing, and with a caller's workspace none does.
+ *               Functions that give values to the host may allocate while they work.
  *     Structs   A struct that begins with struct_size is set from its ..._INIT macro; fields are only ever appended.
  *     Sizes     Counts of elements are int64_t, bytes size_t. A dimension of 0 is legal: nothing is read; the matmul of
  *               K = 0 gives the epilogue of 0.
@@ -299,7 +300,7 @@ typedef struct qmm_tensor {
 QMM_API qmm_tensor qmm_matrix(qmm_buffer *buffer, qmm_type type, int64_t rows, int64_t cols);
 
 /* Bytes a dense batch of matrices needs, 4-bit rows padded to a whole byte.
- * Errors: QMM_INVALID_ARGUMENT (negative size, unknown type, more than SIZE_MAX), leaving *bytes alone. */
+ * Errors: QMM_INVALID_ARGUMENT (negative size, unknown type, more than PTRDIFF_MAX bytes), leaving *bytes alone. */
 QMM_API qmm_status qmm_matrix_bytes(qmm_type type, int64_t rows, int64_t cols, int64_t batch, size_t *bytes);
 
 /* ==== 7 quantization parameters =================================================================================== */
@@ -321,8 +322,8 @@ typedef enum qmm_granularity {
 } qmm_granularity;
 
 /* The affine map real = scale * (code - zero): where its parameters live.
- * Where:  on the device, in `scale` and `zero`; or on the host, in scale_value and zero_value, per tensor only, where
- *         the device tensor is NULL.
+ * Where:  on the device, in `scale` and `zero`; or on the host, where the device tensor is NULL: scale_value, per tensor
+ *         only, and zero_value, one for all whatever the granularity.
  * Types:  scale f32, f16 or bf16 (the last two convert exactly); zero s32, s8 or u8. Batch 1, or the tensor's batch.
  * Limits: a host scale is finite and above 0, a host zero point lies in the code range of the tensor's type; both are
  *         checked. Device values are the caller's promise; a zero point outside the type's range is taken as the
@@ -388,7 +389,7 @@ QMM_API qmm_status qmm_requantize(qmm_context *context, const qmm_tensor *source
 /* ==== 9 ranges, calibration, error ================================================================================ */
 
 /* How a range is chosen from data. Non-finite values are passed over.
- *     MINMAX      the smallest and the largest value
+ *     MINMAX      the smallest and the largest value; if symmetric, -absmax and absmax
  *     PERCENTILE  cuts (100 - percentile) % of the values: at both ends, or of |x| if symmetric
  *     MSE         the clipping range with the least mean squared error of quantize and dequantize
  *     ENTROPY     the clipping range with the least Kullback-Leibler divergence (symmetric only)
@@ -444,7 +445,8 @@ typedef struct qmm_error_measure {
 
 /* Shapes: the same rows, cols, batch. Types: f32, f16, bf16 each. Waits for the device.
  * Exactness: the same on every device: differences, squares and sums in float32, summed in one fixed tree
- * (docs/numerics.md), the quotients in double. Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
+ * (docs/numerics.md), the quotients in double. So squares beyond 3e38 (values beyond 1.8e19) are infinite and those below
+ * 1e-45 are 0; max_error has no such limit. Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
 QMM_API qmm_status qmm_measure_error(qmm_context *context, const qmm_tensor *reference, const qmm_tensor *got,
                                      qmm_error_measure *measure);
 
@@ -568,7 +570,7 @@ QMM_API qmm_status qmm_matmul_explain(qmm_context *context, const qmm_matmul_des
 typedef struct qmm_verify_options {
     size_t struct_size;
     uint64_t seed;   /* of the random vectors */
-    int32_t rounds;  /* at least 1 */
+    int32_t rounds;  /* 1 to 64 */
 } qmm_verify_options;
 
 #define QMM_VERIFY_OPTIONS_INIT { sizeof(qmm_verify_options), 1, 1 }
@@ -577,7 +579,7 @@ typedef struct qmm_verify_result {
     size_t struct_size;
     int32_t passed;      /* nonzero: every check held */
     int64_t wrong_rows;  /* rows of C, over the batch, that failed */
-    int64_t batch;       /* place of the first failure; for an s32 c, col is -1: the check speaks of whole rows */
+    int64_t batch;       /* place of the first failure; col is -1 for accumulators: their check speaks of whole rows */
     int64_t row;
     int64_t col;
 } qmm_verify_result;
@@ -585,10 +587,12 @@ typedef struct qmm_verify_result {
 #define QMM_VERIFY_RESULT_INIT { sizeof(qmm_verify_result), 0, 0, -1, -1, -1 }
 
 /* Is c the result of that matmul, whoever computed it?
- * s32 c: Freivalds' check of A (B r) = C r modulo 2^61 - 1 with r uniform: a wrong c passes a round with probability at
- * most 2^-61, at a cost of O(MK + KN + MN). Other outputs: the accumulators are computed by the context's own kernels
+ * s32 c without a bias: Freivalds' check of A (B r) = C r modulo 2^61 - 1 with r uniform: a wrong c passes a round with probability at
+ * most 1 / (2^61 - 1), at a cost of O(MK + KN + MN). Other outputs: the accumulators are computed by the context's own kernels
  * in blocks of rows, verified the same way, and the epilogue is then compared element by element, bit for bit.
  * The inputs are brought to the host if they are not there; `c` is only read. Waits for the device.
+ * Limits: the residual may not be c itself, whose old values are gone. Packed weights on devices whose layout the host
+ * cannot read are QMM_UNSUPPORTED: give b itself.
  * A failed check is a result, not an error: QMM_OK with passed = 0.
  * Errors: as qmm_matmul. QMM_INTERNAL if the context's own accumulators fail the check.
  * Source: Freivalds 1977; the bound over a prime field is derived in docs/numerics.md. */
