@@ -398,6 +398,7 @@ qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, 
     v.device = p;
     v.rounds = options.rounds;
     found.passed = 1;
+    found.rounds = options.rounds;
     status = verify(&v, options.seed);
     free_verifier(&v);
     if (status == QMM_OK) qmmi_write_struct(result, &found, sizeof found);

@@ -578,13 +578,14 @@ typedef struct qmm_verify_options {
 typedef struct qmm_verify_result {
     size_t struct_size;
     int32_t passed;      /* nonzero: every check held */
+    int32_t rounds;      /* of Freivalds' check that were run */
     int64_t wrong_rows;  /* rows of C, over the batch, that failed */
     int64_t batch;       /* place of the first failure; col is -1 for accumulators: their check speaks of whole rows */
     int64_t row;
     int64_t col;
 } qmm_verify_result;
 
-#define QMM_VERIFY_RESULT_INIT { sizeof(qmm_verify_result), 0, 0, -1, -1, -1 }
+#define QMM_VERIFY_RESULT_INIT { sizeof(qmm_verify_result), 0, 0, 0, -1, -1, -1 }
 
 /* Is c the result of that matmul, whoever computed it?
  * s32 c without a bias: Freivalds' check of A (B r) = C r modulo 2^61 - 1 with r uniform: a wrong c passes a round with probability at

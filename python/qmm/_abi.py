@@ -167,7 +167,7 @@ class qmm_verify_options(SizedStructure):
 
 class qmm_verify_result(SizedStructure):
     DEFAULTS = {"batch": -1, "row": -1, "col": -1}
-    _fields_ = [("struct_size", c_size_t), ("passed", c_int32), ("wrong_rows", c_int64), ("batch", c_int64),
+    _fields_ = [("struct_size", c_size_t), ("passed", c_int32), ("rounds", c_int32), ("wrong_rows", c_int64), ("batch", c_int64),
                 ("row", c_int64), ("col", c_int64)]
 
 

@@ -48,6 +48,7 @@ class ErrorMeasure(NamedTuple):
 class VerifyResult(NamedTuple):
     """Whether every check held, and the place of the first failure (-1 where there is none)."""
     passed: bool
+    rounds: int
     wrong_rows: int
     batch: int
     row: int
