@@ -20,7 +20,8 @@
 /* A tensor: `memory` is the buffer's native memory, strides count elements. */
 typedef struct qmmi_view {
     void *memory;
-    size_t offset; /* bytes */
+    size_t offset; /* bytes, to the first element */
+    size_t bytes;  /* from there to the end of the last */
     qmm_type type;
     int64_t rows, cols, row_stride;
     int64_t batch, batch_stride; /* batch_stride is 0 where one matrix serves all */
@@ -30,7 +31,7 @@ typedef struct qmmi_view {
  * c * col_stride; strides are 0 along what it does not vary with. Without memory it is the value. */
 typedef struct qmmi_param {
     void *memory;
-    size_t offset; /* bytes */
+    size_t offset, bytes; /* as a view's */
     qmm_type type;
     int64_t row_stride, col_stride, batch_stride;
     float real_value;
@@ -48,7 +49,8 @@ typedef struct qmmi_quant {
     qmmi_param scale, zero;
 } qmmi_quant;
 
-/* quantize, quantize_dynamic (parameters are written), dequantize, requantize. Shapes are equal and not empty. */
+/* quantize, quantize_dynamic (parameters are written), dequantize, requantize. Shapes are equal, and not empty but for
+ * quantize_dynamic, which owes parameters to rows without elements too. */
 typedef struct qmmi_convert_problem {
     qmmi_view source, target;
     qmmi_quant source_quant, target_quant; /* of the side that holds codes */
@@ -58,7 +60,7 @@ typedef struct qmmi_convert_problem {
  * Parameters: row_stride steps along outer, col_stride along groups. */
 typedef struct qmmi_operand {
     void *memory;
-    size_t offset; /* bytes */
+    size_t offset, bytes; /* as a view's */
     qmm_type type;
     int64_t outer_stride, k_stride, batch_stride; /* elements */
     bool packed;       /* in the layout of the backend's weights_pack; the strides are then its own business */
@@ -136,6 +138,7 @@ typedef struct qmmi_error_sums {
     int64_t count, skipped;
     float error_squared, reference_squared, got_squared, product;
     float max_error;
+    float max_value; /* of either side, as it is, before the factor */
 } qmmi_error_sums;
 
 /* Slots give QMM_OK or set the context's text by qmmi_fail. Native memory is what buffers hold: a host pointer, a
@@ -151,6 +154,10 @@ typedef struct qmmi_backend {
     qmm_status (*open)(qmm_context *context, int device, const qmm_context_options *options);
     void (*close)(qmm_context *context);
     qmm_status (*synchronize)(qmm_context *context);
+
+    /* The queue in native form, and another one from the caller; NULL where the device has none. */
+    void *(*get_queue)(const qmm_context *context);
+    qmm_status (*set_queue)(qmm_context *context, void *native_queue);
 
     /* Device memory, aligned to at least 256 bytes. allocate gives NULL where there is none. */
     void *(*allocate)(qmm_context *context, size_t bytes);
@@ -171,14 +178,16 @@ typedef struct qmmi_backend {
 
     /* Reductions to the host; each waits. x is not empty.
      * find_minmax: over finite values; count of those, and min, max (0, 0 if none).
-     * histogram: adds to QMMI_HISTOGRAM_BINS bins; every finite |x| is below 4096 * 2^exponent. */
+     * histogram: adds to QMMI_HISTOGRAM_BINS bins; every finite |x| is below 4096 * 2^exponent.
+     * measure_error: both tensors times `factor`, a power of two, so that squares neither overflow nor vanish. */
     qmm_status (*find_minmax)(qmm_context *context, const qmmi_view *x, int64_t *count, float *min, float *max);
     qmm_status (*histogram)(qmm_context *context, const qmmi_view *x, int exponent, uint64_t *bins);
-    qmm_status (*measure_error)(qmm_context *context, const qmmi_view *reference, const qmmi_view *got,
+    qmm_status (*measure_error)(qmm_context *context, const qmmi_view *reference, const qmmi_view *got, float factor,
                                 qmmi_error_sums *sums);
 
-    /* Packed weights of an n x k operand (batch matrices of it): bytes of codes (SIZE_MAX: too many), and the packing, with the code
-     * sums (s32, [batch][groups][n]). The parameters stay as they are. Sets the strides of `packed` for its own use. */
+    /* Packed weights of an n x k operand (batch matrices of it): bytes of codes (SIZE_MAX: too many), and the packing,
+     * with the codes' sums (s32, [batch][groups][n]). The parameters stay as they are. Sets the strides of `packed` for
+     * its own use. */
     size_t (*weights_bytes)(int64_t n, int64_t k, int64_t batch, qmm_type type);
     qmm_status (*weights_pack)(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                int64_t group_size, qmmi_operand *packed);

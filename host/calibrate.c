@@ -66,11 +66,13 @@ static qmm_status observe(qmm_context *context, qmm_calibrator *c, const qmmi_vi
     float min = 0.0f, max = 0.0f;
     if (x->rows > 0 && x->cols > 0) QMMI_TRY(context->backend->find_minmax(context, x, &count, &min, &max));
     if (count == 0) return QMM_OK;
+    if (c->options.method != QMM_RANGE_MINMAX) {
+        merge_bins(c, width_exponent(fmax(-(double)min, (double)max), c->exponent));
+        QMMI_TRY(context->backend->histogram(context, x, c->exponent, c->bins));
+        c->total += (uint64_t)count;
+    }
     observe_minmax(c, (double)min, (double)max);
-    if (c->options.method == QMM_RANGE_MINMAX) return QMM_OK;
-    merge_bins(c, width_exponent(fmax(-(double)min, (double)max), c->exponent));
-    c->total += (uint64_t)count;
-    return context->backend->histogram(context, x, c->exponent, c->bins);
+    return QMM_OK;
 }
 
 /* ---- percentile -------------------------------------------------------------------------------------------------- */
@@ -226,7 +228,7 @@ static qmm_status check_options(const qmmi_call *call, const qmm_range_options *
     int32_t qmin, qmax;
     *options = (qmm_range_options)QMM_RANGE_OPTIONS_INIT;
     QMMI_TRY(qmmi_read_struct(call->context, call->function, "options", given, options, sizeof *options,
-                              sizeof *options));
+                              QMMI_OLDEST_RANGE_OPTIONS));
 #define REQUIRE(condition, ...)                                                                              \
     do {                                                                                                     \
         if (!(condition)) return qmmi_fail(call->context, QMM_INVALID_ARGUMENT, call->function, __VA_ARGS__); \
@@ -262,7 +264,7 @@ static qmm_status create(const qmmi_call *call, const qmm_range_options *given, 
 }
 
 qmm_status qmm_calibrator_create(qmm_context *context, const qmm_range_options *options, qmm_calibrator **calibrator) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, calibrator, "calibrator is NULL");
     return create(&call, options, calibrator);
@@ -274,7 +276,7 @@ static bool is_calibrator(const qmm_calibrator *calibrator) {
 
 qmm_status qmm_calibrator_observe(qmm_calibrator *calibrator, const qmm_tensor *x) {
     qmm_context *context = is_calibrator(calibrator) ? calibrator->object.context : NULL;
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     qmmi_view view;
     QMMI_ENTER(context);
     QMMI_TRY(qmmi_check_tensor(&call, "x", x, QMMI_REALS, false, &view));
@@ -295,7 +297,7 @@ void qmm_calibrator_free(qmm_calibrator *calibrator) {
 
 qmm_status qmm_find_range(qmm_context *context, const qmm_tensor *x, const qmm_range_options *options, double *min,
                           double *max) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     qmm_calibrator *calibrator;
     qmmi_view view;
     qmm_status status;

@@ -41,22 +41,22 @@ static void compare_element(const qmmi_view *x, const unsigned char *x_base, con
 
 qmm_status qmm_compare(qmm_context *context, const qmm_tensor *expected, const qmm_tensor *got,
                        qmm_compare_result *result) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     qmmi_host_view x_host = { 0 }, y_host = { 0 };
     qmm_compare_result found = QMM_COMPARE_RESULT_INIT;
     qmmi_view x, y;
     qmm_status status;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, result, "result is NULL");
-    QMMI_CHECK_RESULT(context, result);
+    QMMI_CHECK_RESULT(context, result, QMMI_OLDEST_COMPARE_RESULT);
     QMMI_TRY(qmmi_check_tensor(&call, "expected", expected, QMMI_ALL_TYPES, false, &x));
     QMMI_TRY(qmmi_check_tensor(&call, "got", got, QMMI_ALL_TYPES, false, &y));
     QMMI_TRY(qmmi_check_same_shape(&call, "got", &y, "expected", &x));
     QMMI_REQUIRE(context, x.type == y.type, "type %s of got is not the %s of expected", qmm_type_name(y.type),
                  qmm_type_name(x.type));
-    status = qmmi_host_view_open(context, __func__, x.memory, x.offset, qmmi_view_bytes(&x), &x_host);
+    status = qmmi_host_view_open(context, __func__, x.memory, x.offset, x.bytes, &x_host);
     if (status == QMM_OK)
-        status = qmmi_host_view_open(context, __func__, y.memory, y.offset, qmmi_view_bytes(&y), &y_host);
+        status = qmmi_host_view_open(context, __func__, y.memory, y.offset, y.bytes, &y_host);
     if (status == QMM_OK) {
         for (int64_t b = 0; b < x.batch && x.rows > 0 && x.cols > 0; b++)
             for (int64_t i = 0; i < x.rows; i++)

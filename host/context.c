@@ -11,6 +11,7 @@
 
 #include "checked.h"
 #include "device.h"
+#include "kernel.h"
 
 /* ---- errors and log ---------------------------------------------------------------------------------------------- */
 
@@ -174,27 +175,23 @@ static qmm_status finish_open(const qmm_context *reporter, const qmm_context_opt
 
 static qmm_status check_options(qmm_context *reporter, const qmm_context_options *given, qmm_context_options *options) {
     static const char function[] = "qmm_context_open";
-    const qmm_allocator *a;
-    QMMI_TRY(qmmi_read_struct(reporter, function, "options", given, options, sizeof *options, sizeof *options));
+    qmm_allocator allocator = QMM_ALLOCATOR_INIT, *const a = &reporter->allocator;
+    QMMI_TRY(qmmi_read_struct(reporter, function, "options", given, options, sizeof *options,
+                             QMMI_OLDEST_CONTEXT_OPTIONS));
     reporter->log = options->log;
     reporter->log_user = options->log_user;
     reporter->log_level = options->log_level;
-    a = options->allocator;
-    if (a && !a->allocate != !a->release)
+    QMMI_TRY(qmmi_read_struct(reporter, function, "allocator of options", options->allocator, &allocator,
+                              sizeof allocator, QMMI_OLDEST_ALLOCATOR));
+    *a = allocator;
+    if (!a->allocate != !a->release)
         return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
                          "allocator of options has one of allocate and release but not the other");
-    if (a && !a->allocate_device != !a->release_device)
+    if (!a->allocate_device != !a->release_device)
         return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
                          "allocator of options has one of allocate_device and release_device but not the other");
+    if (!a->allocate) a->allocate = default_allocate, a->release = default_release;
     return QMM_OK;
-}
-
-static void set_allocator(qmm_context *context, const qmm_allocator *given) {
-    if (given) context->allocator = *given;
-    if (!context->allocator.allocate) {
-        context->allocator.allocate = default_allocate;
-        context->allocator.release = default_release;
-    }
 }
 
 qmm_status qmm_context_open(const char *device, const qmm_context_options *given, qmm_context **context) {
@@ -213,7 +210,6 @@ qmm_status qmm_context_open(const char *device, const qmm_context_options *given
     status = qmmi_device_find(&reporter, device, &backend, &index);
     if (status != QMM_OK) return finish_open(&reporter, &options, status);
 
-    set_allocator(&reporter, options.allocator);
     opened = qmmi_allocate(&reporter, sizeof *opened);
     if (!opened)
         return finish_open(&reporter, &options,
@@ -222,7 +218,9 @@ qmm_status qmm_context_open(const char *device, const qmm_context_options *given
     opened->magic = QMMI_MAGIC_CONTEXT;
     opened->backend = backend;
     opened->device = index;
-    status = backend->open(opened, index, &options);
+    status = qmmi_rows_fit(backend) ? backend->open(opened, index, &options)
+                                    : QMMI_FAIL(opened, QMM_INTERNAL, "%s has more kernel rows than QMMI_ROWS_MAX",
+                                                backend->name);
     if (status != QMM_OK) {
         finish_open(opened, &options, status);
         opened->magic = QMMI_MAGIC_DEAD;
@@ -250,10 +248,21 @@ qmm_status qmm_context_get_device_info(qmm_context *context, qmm_device_info *in
     qmm_device_info found = QMM_DEVICE_INFO_INIT;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, info, "info is NULL");
-    QMMI_CHECK_RESULT(context, info);
+    QMMI_CHECK_RESULT(context, info, QMMI_OLDEST_DEVICE_INFO);
     context->backend->device_info(context->device, &found);
     qmmi_write_struct(info, &found, sizeof found);
     return QMM_OK;
+}
+
+void *qmm_context_native_queue(qmm_context *context) {
+    if (qmmi_enter(context, __func__) != QMM_OK) return NULL;
+    return context->backend->get_queue(context);
+}
+
+qmm_status qmm_context_set_queue(qmm_context *context, void *native_queue) {
+    QMMI_ENTER(context);
+    QMMI_REQUIRE(context, native_queue, "native_queue is NULL");
+    return context->backend->set_queue(context, native_queue);
 }
 
 qmm_status qmm_context_synchronize(qmm_context *context) {

@@ -4,6 +4,7 @@
 #ifndef QMMI_CONTEXT_H
 #define QMMI_CONTEXT_H
 
+#include "abi.h"
 #include "backend.h"
 
 #define QMMI_ERROR_TEXT_BYTES 4096
@@ -98,7 +99,7 @@ qmm_status qmmi_enter(qmm_context *context, const char *function);
     } while (0)
 
 /* Copies a caller's struct, which may be of an older or newer header, over `target`, which holds the defaults. Both
- * begin with struct_size; `known` is sizeof(*target), `oldest` the size in version 0.1. */
+ * begin with struct_size; `known` is sizeof(*target), `oldest` the size in version 0.1 (abi.h). */
 qmm_status qmmi_read_struct(qmm_context *context, const char *function, const char *name, const void *source,
                             void *target, size_t known, size_t oldest);
 
@@ -107,9 +108,9 @@ qmm_status qmmi_read_struct(qmm_context *context, const char *function, const ch
 bool qmmi_struct_size_fits(const void *result, size_t oldest);
 void qmmi_write_struct(void *result, const void *found, size_t known);
 
-#define QMMI_CHECK_RESULT(context, result)                                                                     \
-    QMMI_REQUIRE((context), qmmi_struct_size_fits((result), sizeof *(result)),                                 \
-                 "struct_size %zu of " #result " is less than %zu: set it from its ..._INIT macro",            \
-                 (result)->struct_size, sizeof *(result))
+#define QMMI_CHECK_RESULT(context, result, oldest)                                                  \
+    QMMI_REQUIRE((context), qmmi_struct_size_fits((result), (oldest)),                              \
+                 "struct_size %zu of " #result " is less than %zu: set it from its ..._INIT macro", \
+                 (result)->struct_size, (oldest))
 
 #endif

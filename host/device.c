@@ -23,7 +23,7 @@ int qmm_backend_count(void) {
 
 qmm_status qmm_backend_get_info(int index, qmm_backend_info *info) {
     qmm_backend_info found = QMM_BACKEND_INFO_INIT;
-    if (index < 0 || index >= BACKEND_COUNT || !info || !qmmi_struct_size_fits(info, sizeof *info))
+    if (index < 0 || index >= BACKEND_COUNT || !info || !qmmi_struct_size_fits(info, QMMI_OLDEST_BACKEND_INFO))
         return QMM_INVALID_ARGUMENT;
     snprintf(found.name, sizeof found.name, "%s", backends[index]->name);
     found.devices = backends[index]->device_count(found.reason, sizeof found.reason);
@@ -44,7 +44,8 @@ int qmm_device_count(void) {
 
 qmm_status qmm_device_get_info(int index, qmm_device_info *info) {
     qmm_device_info found = QMM_DEVICE_INFO_INIT;
-    if (index < 0 || !info || !qmmi_struct_size_fits(info, sizeof *info)) return QMM_INVALID_ARGUMENT;
+    if (index < 0 || !info || !qmmi_struct_size_fits(info, QMMI_OLDEST_DEVICE_INFO))
+        return QMM_INVALID_ARGUMENT;
     for (int i = 0; i < BACKEND_COUNT; i++) {
         const int devices = devices_of(i);
         if (index < devices) {

@@ -3,16 +3,6 @@
  * A tensor the host can read. */
 #include "host_view.h"
 
-#include "checked.h"
-
-size_t qmmi_view_bytes(const qmmi_view *v) {
-    size_t bytes = 0;
-    if (v->rows == 0 || v->cols == 0) return 0;
-    qmmi_bytes_overflow((v->batch - 1) * v->batch_stride + (v->rows - 1) * v->row_stride + v->cols,
-                        qmm_type_bits(v->type), &bytes);
-    return bytes;
-}
-
 qmm_status qmmi_host_view_open(qmm_context *context, const char *function, const void *memory, size_t offset,
                                size_t bytes, qmmi_host_view *view) {
     *view = (qmmi_host_view){ 0 };

@@ -18,7 +18,4 @@ qmm_status qmmi_host_view_open(qmm_context *context, const char *function, const
                                size_t bytes, qmmi_host_view *view);
 void qmmi_host_view_close(qmm_context *context, qmmi_host_view *view);
 
-/* Bytes from the first element of a tensor to the end of its last. */
-size_t qmmi_view_bytes(const qmmi_view *view);
-
 #endif

@@ -9,16 +9,27 @@
 
 #include "buffer.h"
 
+bool qmmi_rows_fit(const qmmi_backend *backend) {
+    for (int o = 0; o < QMMI_OPERATION_COUNT; o++) {
+        int count = 0;
+        while (backend->rows[o] && backend->rows[o][count].name) count++;
+        if (count > QMMI_ROWS_MAX) return false;
+    }
+    return true;
+}
+
 static int row_index(const qmm_context *context, qmmi_operation operation, const qmmi_row *row) {
     return (int)(row - context->backend->rows[operation]);
 }
 
 /* *reason: NULL if the row may be used, else why not. Runs the row's self-test at its first use. */
-static qmm_status distrust(qmm_context *context, qmmi_operation operation, const qmmi_row *row, const char **reason) {
+static qmm_status distrust(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row,
+                           const char **reason) {
+    qmm_context *const context = call->context;
     qmmi_trust *trust = &context->trust[operation][row_index(context, operation, row)];
     *reason = *trust == QMMI_REFUSED ? "it failed its known-answer test on this device" : NULL;
     if (!row->self_test || *trust != QMMI_UNTESTED) return QMM_OK;
-    QMMI_TRY(qmmi_self_test(context, operation, row, reason));
+    QMMI_TRY(qmmi_self_test(call, operation, row, reason));
     *trust = *reason ? QMMI_REFUSED : QMMI_TRUSTED;
     qmmi_log(context, *reason ? QMM_LOG_WARNING : QMM_LOG_DEBUG, "%s: %s", row->name,
              *reason ? *reason : "passed its known-answer test");
@@ -26,15 +37,16 @@ static qmm_status distrust(qmm_context *context, qmmi_operation operation, const
 }
 
 /* *reason: NULL if this row runs the problem, else why not. */
-static qmm_status refusal(qmm_context *context, const qmmi_problem *problem, const qmmi_row *row,
+static qmm_status refusal(const qmmi_call *call, const qmmi_problem *problem, const qmmi_row *row,
                           const char **reason) {
+    const qmm_context *const context = call->context;
     const qmmi_row *forced = context->forced[problem->operation];
     *reason = NULL;
     if (forced && row != forced) *reason = "another row is forced";
     else if ((row->needs & context->capabilities) != row->needs) *reason = "the device lacks what it needs";
     else if (row->accepts) *reason = row->accepts(context, problem);
     if (!*reason && row->declines && !forced) *reason = row->declines(context, problem);
-    return *reason ? QMM_OK : distrust(context, problem->operation, row, reason);
+    return *reason ? QMM_OK : distrust(call, problem->operation, row, reason);
 }
 
 qmm_status qmmi_select(const qmmi_call *call, const qmmi_problem *problem, qmm_explain_function explain, void *user,
@@ -45,7 +57,7 @@ qmm_status qmmi_select(const qmmi_call *call, const qmmi_problem *problem, qmm_e
     *row = NULL;
     for (; r && r->name; r++) {
         const char *reason;
-        QMMI_TRY(refusal(call->context, problem, r, &reason));
+        QMMI_TRY(refusal(call, problem, r, &reason));
         if (explain) explain(user, r->name, reason);
         if (!reason && !*row) *row = r;
         if (*row && !explain) return QMM_OK;
@@ -125,13 +137,14 @@ qmm_status qmm_kernel_force(qmm_context *context, const char *name) {
 }
 
 qmm_status qmm_context_prepare(qmm_context *context) {
+    const qmmi_call call = { context, __func__, false };
     qmmi_operation operation;
     const qmmi_row *row;
     const char *reason;
     QMMI_ENTER(context);
     for (int i = 0; (row = nth_row(context, i, &operation)) != NULL; i++) {
         if ((row->needs & context->capabilities) == row->needs)
-            QMMI_TRY(distrust(context, operation, row, &reason));
+            QMMI_TRY(distrust(&call, operation, row, &reason));
     }
     return QMM_OK;
 }

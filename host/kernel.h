@@ -12,6 +12,9 @@ typedef struct qmmi_workspace {
     size_t offset, bytes;
 } qmmi_workspace;
 
+/* Has every operation at most QMMI_ROWS_MAX rows? */
+bool qmmi_rows_fit(const qmmi_backend *backend);
+
 /* The first row that takes the problem. explain may be NULL. */
 qmm_status qmmi_select(const qmmi_call *call, const qmmi_problem *problem, qmm_explain_function explain, void *user,
                        const qmmi_row **row);
@@ -23,6 +26,6 @@ qmm_status qmmi_run(const qmmi_call *call, const qmmi_problem *problem, const qm
 
 /* host/self_test.c: runs the known-answer test of a row's operation. *reason is NULL if it passed, else why not. An error
  * (no memory, a lost device) says nothing of the row. */
-qmm_status qmmi_self_test(qmm_context *context, qmmi_operation operation, const qmmi_row *row, const char **reason);
+qmm_status qmmi_self_test(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row, const char **reason);
 
 #endif

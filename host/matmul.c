@@ -10,7 +10,7 @@ static bool is_empty(const qmmi_matmul_problem *p) {
 
 qmm_status qmm_matmul(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a, const qmm_tensor *b,
                       const qmm_tensor *c) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     qmm_matmul_desc checked;
     qmmi_problem problem;
     QMMI_ENTER(context);
@@ -22,7 +22,7 @@ qmm_status qmm_matmul(qmm_context *context, const qmm_matmul_desc *desc, const q
 
 qmm_status qmm_matmul_workspace(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                                 const qmm_tensor *b, const qmm_tensor *c, size_t *bytes) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, true };
     qmm_matmul_desc checked;
     qmmi_problem problem;
     const qmmi_row *row;
@@ -40,7 +40,7 @@ qmm_status qmm_matmul_workspace(qmm_context *context, const qmm_matmul_desc *des
 
 qmm_status qmm_matmul_explain(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                               const qmm_tensor *b, const qmm_tensor *c, qmm_explain_function explain, void *user) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, true };
     qmm_matmul_desc checked;
     qmmi_problem problem;
     const qmmi_row *row;

@@ -19,23 +19,23 @@ static qmm_status convert(const qmmi_call *call, qmmi_operation operation, const
 }
 
 qmm_status qmm_quantize(qmm_context *context, const qmm_tensor *x, const qmm_quant *quant, const qmm_tensor *q) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     return convert(&call, QMMI_QUANTIZE, "x", x, NULL, "q", q, quant);
 }
 
 qmm_status qmm_quantize_dynamic(qmm_context *context, const qmm_tensor *x, const qmm_quant *quant,
                                 const qmm_tensor *q) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     return convert(&call, QMMI_QUANTIZE_DYNAMIC, "x", x, NULL, "q", q, quant);
 }
 
 qmm_status qmm_dequantize(qmm_context *context, const qmm_tensor *q, const qmm_quant *quant, const qmm_tensor *x) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     return convert(&call, QMMI_DEQUANTIZE, "q", q, quant, "x", x, NULL);
 }
 
 qmm_status qmm_requantize(qmm_context *context, const qmm_tensor *source, const qmm_quant *source_quant,
                           const qmm_tensor *target, const qmm_quant *target_quant) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     return convert(&call, QMMI_REQUANTIZE, "source", source, source_quant, "target", target, target_quant);
 }

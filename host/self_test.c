@@ -8,16 +8,17 @@
 #include "context.h"
 #include "kernel.h"
 
-static const char name[] = "known-answer test"; /* in the place of a public function's in errors */
-
 typedef struct matmul_case {
     int64_t m, n, k;
     bool transpose_a, transpose_b, zero_points;
 } matmul_case;
 
+#define K_LIMIT INT32_MAX
+
 static const matmul_case matmul_cases[] = {
-    { 1, 1, 1, false, false, false },    { 3, 5, 7, false, false, false },     { 17, 33, 65, false, true, true },
-    { 16, 32, 64, true, false, false },  { 5, 19, 130, true, true, true },     { 2, 3, 33025, false, false, false },
+    { 1, 1, 1, false, false, false },       { 3, 5, 7, false, false, false }, { 17, 33, 65, false, true, true },
+    { 16, 32, 64, true, false, false },     { 5, 19, 130, true, true, true }, { 2, 3, 33025, false, false, false },
+    { 1, 1, K_LIMIT, false, false, false }, /* the longest K of the pair of types */
 };
 
 static const qmm_type a_types[] = { QMM_S8, QMM_U8 };
@@ -49,15 +50,18 @@ typedef struct rig {
     size_t bytes, b_offset, c_offset;
 } rig;
 
-static qmm_status open_rig(qmm_context *context, rig *r) {
-    enum { OPERAND_BYTES = 128 * 1024, C_BYTES = 4096 };
+static qmm_status open_rig(const qmmi_call *call, rig *r) {
+    enum { OPERAND_BYTES = 192 * 1024, C_BYTES = 4096 }; /* 131,071 codes of the longest K; 3 x 33,025 */
+    qmm_context *const context = call->context;
     r->b_offset = OPERAND_BYTES;
     r->c_offset = 2 * OPERAND_BYTES;
     r->bytes = 2 * OPERAND_BYTES + C_BYTES;
     if (qmm_buffer_create(context, r->bytes, &r->buffer) != QMM_OK)
-        return qmmi_fail(context, QMM_OUT_OF_MEMORY, name, "no device memory for %zu bytes", r->bytes);
+        return qmmi_fail(context, QMM_OUT_OF_MEMORY, call->function,
+                         "no device memory for the %zu bytes of a known-answer test", r->bytes);
     r->host = qmmi_allocate(context, r->bytes);
-    return r->host ? QMM_OK : qmmi_fail(context, QMM_OUT_OF_MEMORY, name, "no host memory");
+    return r->host ? QMM_OK
+                   : qmmi_fail(context, QMM_OUT_OF_MEMORY, call->function, "no host memory for a known-answer test");
 }
 
 static void close_rig(qmm_context *context, rig *r) {
@@ -70,16 +74,17 @@ static int32_t expected(const matmul_case *c, qmm_type a_type, qmm_type b_type, 
     int64_t sum = 0;
     for (int64_t k = 0; k < c->k; k++) {
         const int64_t a = value_of(a_type, r->host[c->transpose_a ? k * c->m + i : i * c->k + k]);
-        const int64_t b = value_of(b_type, r->host[r->b_offset + (size_t)(c->transpose_b ? j * c->k + k : k * c->n + j)]);
+        const int64_t b =
+            value_of(b_type, r->host[r->b_offset + (size_t)(c->transpose_b ? j * c->k + k : k * c->n + j)]);
         sum += (a - za) * (b - zb);
     }
     return (int32_t)sum;
 }
 
 /* *wrong: whether some element is. A problem the row does not take is passed over. */
-static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matmul_case *c, qmm_type a_type,
+static qmm_status run_case(const qmmi_call *call, const qmmi_row *row, const matmul_case *c, qmm_type a_type,
                            qmm_type b_type, fill f, rig *r, int *ran, bool *wrong) {
-    const qmmi_call call = { context, name };
+    qmm_context *const context = call->context;
     qmm_tensor a = qmm_matrix(r->buffer, a_type, c->transpose_a ? c->k : c->m, c->transpose_a ? c->m : c->k);
     qmm_tensor b = qmm_matrix(r->buffer, b_type, c->transpose_b ? c->n : c->k, c->transpose_b ? c->k : c->n);
     qmm_tensor out = qmm_matrix(r->buffer, QMM_S32, c->m, c->n);
@@ -96,7 +101,7 @@ static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matm
     }
     desc.quant_a = &qa, desc.quant_b = &qb;
     desc.transpose_a = c->transpose_a, desc.transpose_b = c->transpose_b;
-    QMMI_TRY(qmmi_check_matmul(&call, &desc, &a, &b, &out, &checked, &problem));
+    QMMI_TRY(qmmi_check_matmul(call, &desc, &a, &b, &out, &checked, &problem));
     if (row->accepts && row->accepts(context, &problem)) return QMM_OK;
 
     for (int64_t n = 0; n < c->m * c->k; n++) r->host[n] = fill_byte(f, a_type, 0, n);
@@ -104,7 +109,7 @@ static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matm
     memset(got, 0x5a, (size_t)(c->m * c->n) * sizeof *got);
     QMMI_TRY(qmm_buffer_upload(context, r->buffer, 0, r->host, r->bytes));
     workspace = qmmi_row_workspace(context, row, &problem);
-    QMMI_TRY(qmmi_workspace_reserve(context, workspace, name));
+    QMMI_TRY(qmmi_workspace_reserve(context, workspace, call->function));
     QMMI_TRY(row->run(context, &problem, context->workspace, 0));
     QMMI_TRY(qmm_buffer_download(context, r->buffer, r->c_offset, got, (size_t)(c->m * c->n) * sizeof *got));
     ++*ran;
@@ -114,26 +119,28 @@ static qmm_status run_case(qmm_context *context, const qmmi_row *row, const matm
     return QMM_OK;
 }
 
-static qmm_status test_matmul(qmm_context *context, const qmmi_row *row, int *ran, bool *wrong) {
+static qmm_status test_matmul(const qmmi_call *call, const qmmi_row *row, int *ran, bool *wrong) {
     rig r = { 0 };
-    qmm_status status = open_rig(context, &r);
-    for (size_t c = 0; c < sizeof matmul_cases / sizeof matmul_cases[0]; c++)
-        for (int a = 0; a < 2; a++)
-            for (int b = 0; b < 2; b++)
-                for (int f = LOWEST; f < FILLS; f++)
-                    if (status == QMM_OK && !*wrong)
-                        status = run_case(context, row, &matmul_cases[c], a_types[a], b_types[b], (fill)f, &r, ran,
-                                          wrong);
-    close_rig(context, &r);
+    qmm_status status = open_rig(call, &r);
+    for (size_t n = 0; n < sizeof matmul_cases / sizeof matmul_cases[0]; n++) {
+        for (int pair = 0; pair < 4; pair++) {
+            const qmm_type a_type = a_types[pair / 2], b_type = b_types[pair % 2];
+            matmul_case c = matmul_cases[n];
+            if (c.k == K_LIMIT) c.k = qmm_matmul_k_limit(a_type, 0, b_type, 0);
+            for (int f = LOWEST; f < FILLS && status == QMM_OK && !*wrong; f++)
+                status = run_case(call, row, &c, a_type, b_type, (fill)f, &r, ran, wrong);
+        }
+    }
+    close_rig(call->context, &r);
     return status;
 }
 
-qmm_status qmmi_self_test(qmm_context *context, qmmi_operation operation, const qmmi_row *row, const char **reason) {
+qmm_status qmmi_self_test(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row, const char **reason) {
     int ran = 0;
     bool wrong = false;
     *reason = NULL;
     switch (operation) {
-    case QMMI_MATMUL: QMMI_TRY(test_matmul(context, row, &ran, &wrong)); break;
+    case QMMI_MATMUL: QMMI_TRY(test_matmul(call, row, &ran, &wrong)); break;
     case QMMI_QUANTIZE:
     case QMMI_QUANTIZE_DYNAMIC:
     case QMMI_DEQUANTIZE:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the arguments of every operation are checked, once, and become problems. Texts name argument, value and rule. */
-#include "validate.h"
+ * Checks of tensors and quantization parameters, and of the four conversions. Texts name argument, value and rule. */
+#include "validate_parts.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,14 +11,6 @@
 #include "buffer.h"
 #include "checked.h"
 #include "type.h"
-#include "weights.h"
-
-#define REJECT(call, ...) qmmi_fail((call)->context, QMM_INVALID_ARGUMENT, (call)->function, __VA_ARGS__)
-
-#define REQUIRE(call, condition, ...)                        \
-    do {                                                     \
-        if (!(condition)) return REJECT((call), __VA_ARGS__); \
-    } while (0)
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
@@ -37,8 +29,8 @@ static qmm_status check_strides(const qmmi_call *call, const char *name, const q
     REQUIRE(call, t->cols >= 0, "cols %" PRId64 " of %s is negative", t->cols, name);
     REQUIRE(call, t->batch >= 1, "batch %" PRId64 " of %s is less than 1", t->batch, name);
     REQUIRE(call, t->batch_stride >= 0, "batch stride %" PRId64 " of %s is negative", t->batch_stride, name);
-    REQUIRE(call, t->row_stride >= t->cols,
-            "row stride %" PRId64 " of %s is less than its %" PRId64 " columns", t->row_stride, name, t->cols);
+    REQUIRE(call, t->row_stride >= t->cols, "row stride %" PRId64 " of %s is less than its %" PRId64 " columns",
+            t->row_stride, name, t->cols);
     if (qmm_type_bits(t->type) == 4) {
         REQUIRE(call, t->row_stride % 2 == 0, "row stride %" PRId64 " of %s is odd: rows of %s begin on a byte",
                 t->row_stride, name, qmm_type_name(t->type));
@@ -66,6 +58,9 @@ static bool matrices_apart(const qmmi_view *v) {
     return v->batch_stride >= v->cols && (v->batch - 1) * v->batch_stride + v->cols <= v->row_stride;
 }
 
+/* What a tensor without a buffer is given while sizes are asked for; never read. */
+static const char no_memory_yet;
+
 qmm_status qmmi_check_tensor(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
                              bool output, qmmi_view *view) {
     const size_t element_bytes = tensor ? (size_t)qmm_type_bits(tensor->type) / 8 : 0;
@@ -74,17 +69,26 @@ qmm_status qmmi_check_tensor(const qmmi_call *call, const char *name, const qmm_
     REQUIRE(call, tensor, "%s is NULL", name);
     if (!qmmi_type_in(tensor->type, types)) return reject_type(call, name, tensor->type, types);
     QMMI_TRY(check_strides(call, name, tensor));
-    REQUIRE(call, !extent_overflows(tensor, &elements) &&
-                      !qmmi_bytes_overflow(elements, qmm_type_bits(tensor->type), &bytes),
-            "the size of %s, %" PRId64 " x %" PRId64 " with strides %" PRId64 " and %" PRId64
-            " in a batch of %" PRId64 ", overflows",
+    REQUIRE(call,
+            !extent_overflows(tensor, &elements) && !qmmi_bytes_overflow(elements, qmm_type_bits(tensor->type), &bytes),
+            "the size of %s, %" PRId64 " x %" PRId64 " with strides %" PRId64 " and %" PRId64 " in a batch of %" PRId64
+            ", overflows",
             name, tensor->rows, tensor->cols, tensor->row_stride, tensor->batch_stride, tensor->batch);
 
-    *view = (qmmi_view){ .type = tensor->type, .rows = tensor->rows, .cols = tensor->cols,
-                         .row_stride = tensor->row_stride, .batch = tensor->batch,
+    *view = (qmmi_view){ .type = tensor->type,
+                         .rows = tensor->rows,
+                         .cols = tensor->cols,
+                         .row_stride = tensor->row_stride,
+                         .batch = tensor->batch,
                          .batch_stride = tensor->batch == 1 ? 0 : tensor->batch_stride };
     if (elements == 0) return QMM_OK;
-    QMMI_TRY(qmmi_check_buffer(call->context, call->function, "buffer of ", name, tensor->buffer, tensor->offset, bytes));
+    view->bytes = bytes;
+    if (call->sizing && !tensor->buffer) {
+        view->memory = (void *)(uintptr_t)&no_memory_yet;
+        return QMM_OK;
+    }
+    QMMI_TRY(
+        qmmi_check_buffer(call->context, call->function, "buffer of ", name, tensor->buffer, tensor->offset, bytes));
     view->memory = tensor->buffer->memory;
     view->offset = tensor->offset;
     if (element_bytes > 1)
@@ -110,13 +114,9 @@ qmm_status qmmi_check_same_shape(const qmmi_call *call, const char *name, const 
 
 /* ---- overlap ----------------------------------------------------------------------------------------------------- */
 
-static int64_t extent_bytes(const qmmi_view *v) {
-    const int64_t elements = (v->batch - 1) * v->batch_stride + (v->rows - 1) * v->row_stride + v->cols;
-    return (elements * qmm_type_bits(v->type) + 7) / 8;
-}
-
 static int64_t row_bytes(const qmmi_view *v, int64_t elements) {
-    return (elements * qmm_type_bits(v->type) + 7) / 8;
+    size_t bytes;
+    return qmmi_bytes_overflow(elements, qmm_type_bits(v->type), &bytes) ? INT64_MAX : (int64_t)bytes;
 }
 
 /* Columns of one parent: with equal row strides in bytes and no batch, two views are apart if their bytes are apart
@@ -127,7 +127,7 @@ static bool columns_apart(const qmmi_view *x, const qmmi_view *y, int64_t distan
     if (x->batch != 1 || y->batch != 1 || stride != row_bytes(y, y->row_stride) || stride == 0) return false;
     phase = distance % stride; /* where y's columns begin, seen from x's */
     if (phase < 0) phase += stride;
-    return phase >= row_bytes(x, x->cols) && phase + row_bytes(y, y->cols) <= stride;
+    return phase >= row_bytes(x, x->cols) && row_bytes(y, y->cols) <= stride - phase;
 }
 
 static bool views_overlap(const qmm_context *context, const qmmi_view *x, const qmmi_view *y) {
@@ -136,19 +136,23 @@ static bool views_overlap(const qmm_context *context, const qmmi_view *x, const 
     if (!x->memory || !y->memory || x->rows == 0 || x->cols == 0 || y->rows == 0 || y->cols == 0) return false;
     if (x_base == 0 && x->memory != y->memory) return false; /* opaque handles: other memory */
     distance = (int64_t)((y_base + y->offset) - (x_base + x->offset));
-    if (distance >= extent_bytes(x) || -distance >= extent_bytes(y)) return false;
+    if (distance >= (int64_t)x->bytes || -distance >= (int64_t)y->bytes) return false;
     return !columns_apart(x, y, distance);
 }
 
 qmm_status qmmi_check_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
                                const char *input_name, const qmmi_view *input) {
-    REQUIRE(call, !views_overlap(call->context, output, input), "%s overlaps %s, and %s is written", output_name,
-            input_name, output_name);
+    REQUIRE(call, call->sizing || !views_overlap(call->context, output, input), "%s overlaps %s, and %s is written",
+            output_name, input_name, output_name);
     return QMM_OK;
 }
 
-static bool same_place(const qmmi_view *x, const qmmi_view *y) {
-    return x->memory == y->memory && x->offset == y->offset && x->type == y->type && x->row_stride == y->row_stride &&
+/* Two views of the same shape that are the same elements, whichever handles they came by. */
+bool qmmi_same_place(const qmm_context *context, const qmmi_view *x, const qmmi_view *y) {
+    const uintptr_t x_base = context->backend->address(x->memory), y_base = context->backend->address(y->memory);
+    const bool same_start =
+        x_base != 0 ? x_base + x->offset == y_base + y->offset : x->memory == y->memory && x->offset == y->offset;
+    return same_start && x->type == y->type && (x->row_stride == y->row_stride || x->rows == 1) &&
            x->batch == y->batch && x->batch_stride == y->batch_stride;
 }
 
@@ -161,14 +165,20 @@ qmm_status qmmi_check_region(const qmmi_call *call, const char *name, const qmm_
 }
 
 /* A stretch of bytes as a view, to compare places with. */
-static qmmi_view bytes_view(void *memory, size_t offset, size_t bytes) {
-    return (qmmi_view){ .memory = memory, .offset = offset, .type = QMM_U8, .rows = 1, .cols = (int64_t)bytes,
-                        .row_stride = (int64_t)bytes, .batch = 1 };
+qmmi_view qmmi_bytes_view(void *memory, size_t offset, size_t bytes) {
+    return (qmmi_view){ .memory = memory,
+                        .offset = offset,
+                        .bytes = bytes,
+                        .type = QMM_U8,
+                        .rows = 1,
+                        .cols = (int64_t)bytes,
+                        .row_stride = (int64_t)bytes,
+                        .batch = 1 };
 }
 
 /* ---- quantization parameters ------------------------------------------------------------------------------------- */
 
-static const char *granularity_name(qmm_granularity granularity) {
+const char *qmmi_granularity_name(qmm_granularity granularity) {
     switch (granularity) {
     case QMM_PER_TENSOR: return "per tensor";
     case QMM_PER_ROW: return "per row";
@@ -179,7 +189,7 @@ static const char *granularity_name(qmm_granularity granularity) {
     return NULL;
 }
 
-static bool is_group(qmm_granularity granularity) {
+bool qmmi_is_group(qmm_granularity granularity) {
     return granularity == QMM_PER_ROW_GROUP || granularity == QMM_PER_COLUMN_GROUP;
 }
 
@@ -187,17 +197,16 @@ static qmm_status check_granularity(const qmmi_call *call, const char *name, con
                                     const char *tensor_name, const qmmi_view *tensor) {
     const bool by_row = q->granularity == QMM_PER_ROW_GROUP;
     const int64_t length = by_row ? tensor->cols : tensor->rows;
-    REQUIRE(call, granularity_name(q->granularity), "granularity %d of %s is none of qmm_granularity",
+    REQUIRE(call, qmmi_granularity_name(q->granularity), "granularity %d of %s is none of qmm_granularity",
             (int)q->granularity, name);
-    if (!is_group(q->granularity)) {
+    if (!qmmi_is_group(q->granularity)) {
         REQUIRE(call, q->group_size == 0, "group size %" PRId64 " of %s must be 0: it is %s", q->group_size, name,
-                granularity_name(q->granularity));
+                qmmi_granularity_name(q->granularity));
         return QMM_OK;
     }
     REQUIRE(call, q->group_size >= 1, "group size %" PRId64 " of %s is less than 1", q->group_size, name);
-    REQUIRE(call, length % q->group_size == 0,
-            "group size %" PRId64 " of %s does not divide the %" PRId64 " %s of %s", q->group_size, name, length,
-            by_row ? "columns" : "rows", tensor_name);
+    REQUIRE(call, length % q->group_size == 0, "group size %" PRId64 " of %s does not divide the %" PRId64 " %s of %s",
+            q->group_size, name, length, by_row ? "columns" : "rows", tensor_name);
     return QMM_OK;
 }
 
@@ -225,12 +234,13 @@ static qmm_status check_param(const qmmi_call *call, const char *name, const qmm
     turned = (rows == 1 || cols == 1) && view->rows == cols && view->cols == rows;
     REQUIRE(call, turned || (view->rows == rows && view->cols == cols),
             "%s is %" PRId64 " x %" PRId64 ", not the %" PRId64 " x %" PRId64 " of %s", name, view->rows, view->cols,
-            rows, cols, granularity_name(quant->granularity));
+            rows, cols, qmmi_granularity_name(quant->granularity));
     REQUIRE(call, view->batch == tensor->batch || (view->batch == 1 && !written),
             "batch %" PRId64 " of %s is not %s%" PRId64, view->batch, name,
             written || tensor->batch == 1 ? "" : "1 or ", tensor->batch);
     param->memory = view->memory;
     param->offset = view->offset;
+    param->bytes = view->bytes;
     param->type = view->type;
     param->batch_stride = view->batch_stride;
     /* Along what does not vary, the stride is 0. A vector turned round steps by the other stride. */
@@ -246,10 +256,10 @@ static qmm_status check_host_values(const qmmi_call *call, const char *name, con
                 "scale value %g of %s is not finite and above 0", (double)q->scale_value, name);
     REQUIRE(call, q->scale || q->granularity == QMM_PER_TENSOR,
             "scale of %s is NULL but it is %s: a host value serves per tensor only", name,
-            granularity_name(q->granularity));
-    REQUIRE(call, q->zero || (q->zero_value >= quant->qmin && q->zero_value <= quant->qmax),
-            "zero value %" PRId32 " of %s is outside %" PRId32 " to %" PRId32, q->zero_value, name, quant->qmin,
-            quant->qmax);
+            qmmi_granularity_name(q->granularity));
+    REQUIRE(call, q->zero || (q->zero_value >= quant->zero_min && q->zero_value <= quant->zero_max),
+            "zero value %" PRId32 " of %s is outside %" PRId32 " to %" PRId32, q->zero_value, name, quant->zero_min,
+            quant->zero_max);
     REQUIRE(call, !q->zero || q->zero_value == 0, "zero value %" PRId32 " of %s is given beside its zero tensor",
             q->zero_value, name);
     return QMM_OK;
@@ -276,7 +286,7 @@ qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names
     const char *const name = names->quant;
     qmm_quant q = QMM_QUANT_INIT;
     qmmi_view scale_view, zero_view;
-    QMMI_TRY(qmmi_read_struct(call->context, call->function, name, given, &q, sizeof q, sizeof q));
+    QMMI_TRY(qmmi_read_struct(call->context, call->function, name, given, &q, sizeof q, QMMI_OLDEST_QUANT));
     *quant = (qmmi_quant){ 0 };
     QMMI_TRY(check_granularity(call, name, &q, tensor_name, tensor));
     QMMI_TRY(set_code_range(call, name, &q, tensor_name, tensor->type, quant));
@@ -301,21 +311,15 @@ qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names
     return QMM_OK;
 }
 
-/* rows x cols parameters per matrix, taken as one long row from the first to the last. */
-static qmmi_view param_view(const qmmi_param *param, int64_t rows, int64_t cols, int64_t batch) {
-    const int64_t span = (rows - 1) * param->row_stride + (cols - 1) * param->col_stride + 1;
-    if (!param->memory || rows == 0 || cols == 0) return (qmmi_view){ .batch = 1 };
-    return (qmmi_view){ .memory = param->memory, .offset = param->offset, .type = param->type, .rows = 1, .cols = span,
-                        .row_stride = span, .batch = param->batch_stride ? batch : 1,
-                        .batch_stride = param->batch_stride };
+/* Parameters as a stretch of bytes; none if they are values. */
+qmmi_view qmmi_param_view(const qmmi_param *param) {
+    return qmmi_bytes_view(param->memory, param->offset, param->memory ? param->bytes : 0);
 }
 
 /* An output is apart from the parameters of a quant, or, if these are written, they from an input. */
-static qmm_status check_quant_disjoint(const qmmi_call *call, const qmmi_quant_names *names, const qmmi_view *tensor,
-                                       const qmmi_quant *quant, bool params_written, const char *other_name,
-                                       const qmmi_view *other) {
-    const qmmi_view views[] = { param_view(&quant->scale, quant->param_rows, quant->param_cols, tensor->batch),
-                                param_view(&quant->zero, quant->param_rows, quant->param_cols, tensor->batch) };
+qmm_status qmmi_check_quant_disjoint(const qmmi_call *call, const qmmi_quant_names *names, const qmmi_quant *quant,
+                                     bool params_written, const char *other_name, const qmmi_view *other) {
+    const qmmi_view views[] = { qmmi_param_view(&quant->scale), qmmi_param_view(&quant->zero) };
     const char *const part_names[] = { names->scale, names->zero };
     for (int i = 0; i < 2; i++) {
         if (params_written)
@@ -329,9 +333,6 @@ static qmm_status check_quant_disjoint(const qmmi_call *call, const qmmi_quant_n
 static const qmmi_quant_names quant_names = QMMI_QUANT_NAMES("quant");
 static const qmmi_quant_names source_quant_names = QMMI_QUANT_NAMES("source_quant");
 static const qmmi_quant_names target_quant_names = QMMI_QUANT_NAMES("target_quant");
-static const qmmi_quant_names quant_a_names = QMMI_QUANT_NAMES("quant_a");
-static const qmmi_quant_names quant_b_names = QMMI_QUANT_NAMES("quant_b");
-static const qmmi_quant_names quant_c_names = QMMI_QUANT_NAMES("quant_c");
 
 /* ---- conversions ------------------------------------------------------------------------------------------------- */
 
@@ -351,245 +352,14 @@ qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, c
     if (from_codes) {
         const qmmi_quant_names *const names = to_codes ? &source_quant_names : &quant_names;
         QMMI_TRY(qmmi_check_quant(call, names, source_quant, source_name, &p->source, false, &p->source_quant));
-        QMMI_TRY(check_quant_disjoint(call, names, &p->source, &p->source_quant, false, target_name,
-                                      &p->target));
+        QMMI_TRY(qmmi_check_quant_disjoint(call, names, &p->source_quant, false, target_name, &p->target));
     }
     if (to_codes) {
         const qmmi_quant_names *const names = from_codes ? &target_quant_names : &quant_names;
         QMMI_TRY(qmmi_check_quant(call, names, target_quant, target_name, &p->target, writes_params, &p->target_quant));
-        QMMI_TRY(check_quant_disjoint(call, names, &p->target, &p->target_quant, false, target_name,
-                                      &p->target));
+        QMMI_TRY(qmmi_check_quant_disjoint(call, names, &p->target_quant, false, target_name, &p->target));
         if (writes_params)
-            QMMI_TRY(check_quant_disjoint(call, names, &p->source, &p->target_quant, true, source_name,
-                                          &p->source));
+            QMMI_TRY(qmmi_check_quant_disjoint(call, names, &p->target_quant, true, source_name, &p->source));
     }
     return QMM_OK;
-}
-
-/* ---- matmul ------------------------------------------------------------------------------------------------------ */
-
-/* Largest |code - zero|. */
-static int64_t largest_difference(qmm_type type, bool has_zero) {
-    int32_t qmin, qmax;
-    if (!qmmi_type_in(type, QMMI_CODES_8 | QMMI_CODES_4)) return 0;
-    qmm_type_range(type, 0, &qmin, &qmax);
-    if (has_zero) return qmax - qmin;
-    return qmax > -qmin ? qmax : -qmin;
-}
-
-int64_t qmm_matmul_k_limit(qmm_type a, int a_has_zero, qmm_type b, int b_has_zero) {
-    const int64_t product = largest_difference(a, a_has_zero != 0) * largest_difference(b, b_has_zero != 0);
-    return product == 0 || !qmmi_type_in(a, QMMI_CODES_8) ? 0 : INT32_MAX / product;
-}
-
-/* A tensor becomes an operand. `k_is_row`: K runs along the rows of the stored tensor (A as M x K, B as N x K), so its
- * row is what the operand calls outer. */
-static qmm_status make_operand(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
-                               bool k_is_row, const qmmi_quant_names *names, const qmm_quant *given, qmmi_operand *operand,
-                               qmmi_operand_shape *shape) {
-    const qmm_granularity along_outer = k_is_row ? QMM_PER_ROW : QMM_PER_COLUMN;
-    const qmm_granularity along_k = k_is_row ? QMM_PER_ROW_GROUP : QMM_PER_COLUMN_GROUP;
-    qmmi_view view;
-    qmmi_quant quant;
-    QMMI_TRY(qmmi_check_tensor(call, name, tensor, types, false, &view));
-    QMMI_TRY(qmmi_check_quant(call, names, given, name, &view, false, &quant));
-    REQUIRE(call, quant.granularity == QMM_PER_TENSOR || quant.granularity == along_outer ||
-                      quant.granularity == along_k,
-            "%s is %s, but the sum runs over the %s of %s: it may be per tensor, %s or %s", names->quant,
-            granularity_name(quant.granularity), k_is_row ? "columns" : "rows", name, granularity_name(along_outer),
-            granularity_name(along_k));
-    *operand = (qmmi_operand){
-        .memory = view.memory, .offset = view.offset, .type = view.type,
-        .outer_stride = k_is_row ? view.row_stride : 1, .k_stride = k_is_row ? 1 : view.row_stride,
-        .batch_stride = view.batch_stride, .has_zero = quant.has_zero, .grouped = quant.granularity == along_k,
-        .zero_min = quant.zero_min, .zero_max = quant.zero_max, .scale = quant.scale, .zero = quant.zero,
-    };
-    if (!k_is_row) { /* row_stride steps along outer, col_stride along groups */
-        operand->scale.row_stride = quant.scale.col_stride, operand->scale.col_stride = quant.scale.row_stride;
-        operand->zero.row_stride = quant.zero.col_stride, operand->zero.col_stride = quant.zero.row_stride;
-    }
-    shape->outer = k_is_row ? view.rows : view.cols;
-    shape->k = k_is_row ? view.cols : view.rows;
-    shape->batch = view.batch;
-    shape->group_size = operand->grouped ? (k_is_row ? quant.block_cols : quant.block_rows) : 0;
-    return QMM_OK;
-}
-
-qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,
-                              qmmi_operand *operand, qmmi_operand_shape *shape) {
-    return make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, options->transpose_b != 0, &quant_names, options->quant,
-                        operand, shape);
-}
-
-static qmm_status take_weights(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *b,
-                               qmmi_operand *operand, qmmi_operand_shape *shape) {
-    const qmm_weights *w = desc->weights;
-    REQUIRE(call, w->object.magic == QMMI_MAGIC_WEIGHTS, "weights of desc is not packed weights, or freed");
-    REQUIRE(call, qmmi_same_device(w->object.context, call->context),
-            "weights of desc belongs to a context on another device");
-    REQUIRE(call, !b, "b is given beside the weights of desc");
-    REQUIRE(call, !desc->quant_b, "quant_b of desc is given beside its weights, which hold their own");
-    REQUIRE(call, !desc->transpose_b, "transpose_b of desc is set beside its weights, which are laid out already");
-    *operand = w->operand;
-    *shape = w->shape;
-    return QMM_OK;
-}
-
-static qmm_status check_batch(const qmmi_call *call, const char *name, int64_t batch, int64_t batch_of_c) {
-    REQUIRE(call, batch == 1 || batch == batch_of_c, "batch %" PRId64 " of %s is neither 1 nor the %" PRId64 " of c",
-            batch, name, batch_of_c);
-    return QMM_OK;
-}
-
-static qmm_status set_groups(const qmmi_call *call, int64_t group_a, int64_t group_b, qmmi_matmul_problem *p) {
-    REQUIRE(call, !group_a || !group_b || group_a == group_b,
-            "group size %" PRId64 " of quant_a is not the %" PRId64 " of quant_b", group_a, group_b);
-    p->group_size = group_a ? group_a : group_b ? group_b : p->k;
-    p->groups = p->k == 0 ? 0 : p->k / p->group_size;
-    return QMM_OK;
-}
-
-static qmm_status check_bias(const qmmi_call *call, const qmm_tensor *given, qmmi_matmul_problem *p) {
-    qmmi_view view;
-    if (!given) return QMM_OK;
-    QMMI_TRY(qmmi_check_tensor(call, "bias", given, QMMI_TYPE_BIT(QMM_F32) | QMMI_S32, false, &view));
-    REQUIRE(call, (view.rows == 1 && view.cols == p->n) || (view.rows == p->n && view.cols == 1),
-            "bias is %" PRId64 " x %" PRId64 ", not 1 x the %" PRId64 " columns of c", view.rows, view.cols, p->n);
-    QMMI_TRY(check_batch(call, "bias", view.batch, p->batch));
-    REQUIRE(call, view.type != QMM_S32 || (!p->a.grouped && !p->b.grouped),
-            "bias is s32, but with groups along K there is no one accumulator to add it to");
-    QMMI_TRY(qmmi_check_disjoint(call, "c", &p->c, "bias", &view));
-    p->bias = (qmmi_param){ .memory = view.memory, .offset = view.offset, .type = view.type,
-                            .col_stride = view.rows == 1 ? 1 : view.row_stride, .batch_stride = view.batch_stride };
-    return QMM_OK;
-}
-
-static qmm_status check_residual(const qmmi_call *call, const qmm_tensor *given, qmmi_matmul_problem *p) {
-    qmmi_view *view = &p->residual;
-    if (!given) return QMM_OK;
-    QMMI_TRY(qmmi_check_tensor(call, "residual", given, QMMI_REALS, false, view));
-    REQUIRE(call, view->rows == p->m && view->cols == p->n,
-            "residual is %" PRId64 " x %" PRId64 ", not the %" PRId64 " x %" PRId64 " of c", view->rows, view->cols,
-            p->m, p->n);
-    QMMI_TRY(check_batch(call, "residual", view->batch, p->batch));
-    return same_place(view, &p->c) ? QMM_OK : qmmi_check_disjoint(call, "c", &p->c, "residual", view);
-}
-
-static qmm_status check_output(const qmmi_call *call, const qmm_matmul_desc *desc, qmmi_matmul_problem *p) {
-    const qmm_type type = p->c.type;
-    REQUIRE(call, desc->activation >= QMM_ACTIVATION_NONE && desc->activation <= QMM_ACTIVATION_SILU,
-            "activation %d of desc is none of qmm_activation", (int)desc->activation);
-    p->activation = desc->activation;
-    if (qmmi_type_in(type, QMMI_CODES)) {
-        QMMI_TRY(qmmi_check_quant(call, &quant_c_names, desc->quant_c, "c", &p->c, false, &p->c_quant));
-        REQUIRE(call, !is_group(p->c_quant.granularity), "quant_c is %s: it may be per tensor, per row or per column",
-                granularity_name(p->c_quant.granularity));
-        QMMI_TRY(check_quant_disjoint(call, &quant_c_names, &p->c, &p->c_quant, false, "c", &p->c));
-    } else {
-        REQUIRE(call, !desc->quant_c, "quant_c of desc is given but c is %s, which is not quantized",
-                qmm_type_name(type));
-    }
-    if (type != QMM_S32) return QMM_OK;
-    REQUIRE(call, p->k <= p->k_limit,
-            "K %" PRId64 " is more than %" PRId64 ", the most an s32 c of %s x %s%s can hold: choose another type for c",
-            p->k, p->k_limit, qmm_type_name(p->a.type), qmm_type_name(p->b.type),
-            p->a.has_zero || p->b.has_zero ? " with zero points" : "");
-    REQUIRE(call, p->activation == QMM_ACTIVATION_NONE, "activation %d of desc needs a c other than s32",
-            (int)p->activation);
-    REQUIRE(call, !desc->residual, "residual of desc needs a c other than s32");
-    REQUIRE(call, !p->bias.memory || p->bias.type == QMM_S32, "bias of desc is f32, which needs a c other than s32");
-    return QMM_OK;
-}
-
-/* What is written overlaps no part of an operand: its tensor as it was given, or the weights, and its parameters. */
-static qmm_status check_operand_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
-                                         const char *name, const qmmi_quant_names *names, const qmm_tensor *tensor,
-                                         const qmmi_operand *operand, int64_t outer, const qmmi_matmul_problem *p) {
-    const int64_t groups = operand->grouped ? p->groups : 1;
-    const qmmi_view scale = param_view(&operand->scale, outer, groups, p->batch);
-    const qmmi_view zero = param_view(&operand->zero, outer, groups, p->batch);
-    qmmi_view view;
-    if (tensor) {
-        QMMI_TRY(qmmi_check_tensor(call, name, tensor, QMMI_ALL_TYPES, false, &view));
-        QMMI_TRY(qmmi_check_disjoint(call, output_name, output, name, &view));
-    }
-    QMMI_TRY(qmmi_check_disjoint(call, output_name, output, names->scale, &scale));
-    return qmmi_check_disjoint(call, output_name, output, names->zero, &zero);
-}
-
-static qmm_status check_operands_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
-                                          const qmm_matmul_desc *desc, const qmm_tensor *a, const qmm_tensor *b,
-                                          const qmmi_matmul_problem *p) {
-    QMMI_TRY(check_operand_disjoint(call, output_name, output, "a", &quant_a_names, a, &p->a, p->m, p));
-    if (desc->weights) {
-        const qmmi_view view = bytes_view(desc->weights->storage, desc->weights->offset, desc->weights->bytes);
-        return qmmi_check_disjoint(call, output_name, output, "the weights", &view);
-    }
-    return check_operand_disjoint(call, output_name, output, "b", &quant_b_names, b, &p->b, p->n, p);
-}
-
-static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *a,
-                                  const qmm_tensor *b, const qmmi_matmul_problem *p) {
-    const qmmi_view bias = param_view(&p->bias, 1, p->n, p->batch);
-    qmmi_view view;
-    if (!desc->workspace) return QMM_OK;
-    QMMI_TRY(qmmi_check_region(call, "workspace", desc->workspace, desc->workspace_offset, desc->workspace_bytes));
-    view = bytes_view(desc->workspace->memory, desc->workspace_offset, desc->workspace_bytes);
-    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "c", &p->c));
-    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "bias", &bias));
-    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "residual", &p->residual));
-    QMMI_TRY(check_quant_disjoint(call, &quant_c_names, &p->c, &p->c_quant, false, "workspace", &view));
-    return check_operands_disjoint(call, "workspace", &view, desc, a, b, p);
-}
-
-qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const qmm_weights *weights, const qmm_tensor *b,
-                                       const qmm_weights_options *options) {
-    const qmmi_view storage = bytes_view(weights->storage, weights->offset, weights->bytes);
-    const qmm_tensor *const params[] = { options->quant ? options->quant->scale : NULL,
-                                         options->quant ? options->quant->zero : NULL };
-    const char *const param_names[] = { quant_names.scale, quant_names.zero };
-    qmmi_view view;
-    QMMI_TRY(qmmi_check_tensor(call, "b", b, QMMI_ALL_TYPES, false, &view));
-    QMMI_TRY(qmmi_check_disjoint(call, "storage", &storage, "b", &view));
-    for (int i = 0; i < 2; i++) {
-        if (!params[i]) continue;
-        QMMI_TRY(qmmi_check_tensor(call, param_names[i], params[i], QMMI_ALL_TYPES, false, &view));
-        QMMI_TRY(qmmi_check_disjoint(call, "storage", &storage, param_names[i], &view));
-    }
-    return QMM_OK;
-}
-
-qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given, const qmm_tensor *a,
-                             const qmm_tensor *b, const qmm_tensor *c, qmm_matmul_desc *desc, qmmi_problem *problem) {
-    qmmi_matmul_problem *p = &problem->as.matmul;
-    qmmi_operand_shape of_a = { 0 }, of_b = { 0 };
-    *desc = (qmm_matmul_desc)QMM_MATMUL_DESC_INIT;
-    QMMI_TRY(qmmi_read_struct(call->context, call->function, "desc", given, desc, sizeof *desc, sizeof *desc));
-    problem->operation = QMMI_MATMUL;
-    *p = (qmmi_matmul_problem){ 0 };
-    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, &quant_a_names, desc->quant_a, &p->a,
-                          &of_a));
-    if (desc->weights)
-        QMMI_TRY(take_weights(call, desc, b, &p->b, &of_b));
-    else
-        QMMI_TRY(make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, desc->transpose_b != 0, &quant_b_names,
-                              desc->quant_b, &p->b, &of_b));
-    REQUIRE(call, of_a.k == of_b.k, "K is %" PRId64 " in a but %" PRId64 " in b", of_a.k, of_b.k);
-    p->m = of_a.outer;
-    p->n = of_b.outer;
-    p->k = of_a.k;
-    QMMI_TRY(qmmi_check_tensor(call, "c", c, QMMI_CODES_8 | QMMI_CODES_16 | QMMI_S32 | QMMI_REALS, true, &p->c));
-    REQUIRE(call, p->c.rows == p->m && p->c.cols == p->n,
-            "c is %" PRId64 " x %" PRId64 ", not the %" PRId64 " x %" PRId64 " of a times b", p->c.rows, p->c.cols,
-            p->m, p->n);
-    p->batch = p->c.batch;
-    QMMI_TRY(check_batch(call, "a", of_a.batch, p->batch));
-    QMMI_TRY(check_batch(call, "b", of_b.batch, p->batch));
-    QMMI_TRY(set_groups(call, of_a.group_size, of_b.group_size, p));
-    p->k_limit = qmm_matmul_k_limit(p->a.type, p->a.has_zero, p->b.type, p->b.has_zero);
-    QMMI_TRY(check_operands_disjoint(call, "c", &p->c, desc, a, b, p));
-    QMMI_TRY(check_bias(call, desc->bias, p));
-    QMMI_TRY(check_output(call, desc, p));
-    QMMI_TRY(check_residual(call, desc->residual, p));
-    return check_workspace(call, desc, a, b, p);
 }

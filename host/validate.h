@@ -10,6 +10,7 @@
 typedef struct qmmi_call {
     qmm_context *context;
     const char *function;
+    bool sizing; /* nothing will run: tensors need no memory yet, and places do not matter */
 } qmmi_call;
 
 /* A tensor argument of one of `types`, inside its buffer. output: its elements may not overlap one another. */

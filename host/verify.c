@@ -77,39 +77,29 @@ static qmm_status bring(verifier *v, void **memory, size_t *offset, size_t bytes
     return QMM_OK;
 }
 
-static size_t span_bytes(qmm_type type, int64_t elements) {
-    return ((size_t)elements * (size_t)qmm_type_bits(type) + 7) / 8;
+static qmm_status bring_param(verifier *v, qmmi_param *p) {
+    return bring(v, &p->memory, &p->offset, p->bytes);
 }
 
-static qmm_status bring_param(verifier *v, qmmi_param *p, int64_t rows, int64_t cols) {
-    const int64_t last = (v->host.batch - 1) * p->batch_stride + (rows - 1) * p->row_stride + (cols - 1) * p->col_stride;
-    return rows == 0 || cols == 0 ? QMM_OK : bring(v, &p->memory, &p->offset, span_bytes(p->type, last + 1));
-}
-
-static qmm_status bring_operand(verifier *v, qmmi_operand *o, int64_t outer) {
-    const qmmi_matmul_problem *p = &v->host;
-    const int64_t last = (p->batch - 1) * o->batch_stride + (outer - 1) * o->outer_stride + (p->k - 1) * o->k_stride;
-    const int64_t groups = o->grouped ? p->groups : 1;
-    if (outer == 0) return QMM_OK;
-    QMMI_TRY(bring_param(v, &o->scale, outer, groups));
-    QMMI_TRY(bring_param(v, &o->zero, outer, groups));
-    if (p->k == 0) return QMM_OK;
-    if (o->packed && !v->call.context->backend->host_view(o->memory))
+static qmm_status bring_operand(verifier *v, qmmi_operand *o) {
+    QMMI_TRY(bring_param(v, &o->scale));
+    QMMI_TRY(bring_param(v, &o->zero));
+    if (o->packed && o->memory && !v->call.context->backend->host_view(o->memory))
         return qmmi_fail(v->call.context, QMM_UNSUPPORTED, v->call.function,
                          "weights of desc are packed in a layout of this device: give b itself");
-    return bring(v, &o->memory, &o->offset, span_bytes(o->type, last + 1));
+    return bring(v, &o->memory, &o->offset, o->bytes);
 }
 
 static qmm_status bring_problem(verifier *v) {
     qmmi_matmul_problem *p = &v->host;
     *p = *v->device;
-    QMMI_TRY(bring_operand(v, &p->a, p->m));
-    QMMI_TRY(bring_operand(v, &p->b, p->n));
-    QMMI_TRY(bring_param(v, &p->bias, 1, p->n));
-    QMMI_TRY(bring_param(v, &p->c_quant.scale, p->c_quant.param_rows, p->c_quant.param_cols));
-    QMMI_TRY(bring_param(v, &p->c_quant.zero, p->c_quant.param_rows, p->c_quant.param_cols));
-    QMMI_TRY(bring(v, &p->residual.memory, &p->residual.offset, qmmi_view_bytes(&p->residual)));
-    return bring(v, &p->c.memory, &p->c.offset, qmmi_view_bytes(&p->c));
+    QMMI_TRY(bring_operand(v, &p->a));
+    QMMI_TRY(bring_operand(v, &p->b));
+    QMMI_TRY(bring_param(v, &p->bias));
+    QMMI_TRY(bring_param(v, &p->c_quant.scale));
+    QMMI_TRY(bring_param(v, &p->c_quant.zero));
+    QMMI_TRY(bring(v, &p->residual.memory, &p->residual.offset, p->residual.bytes));
+    return bring(v, &p->c.memory, &p->c.offset, p->c.bytes);
 }
 
 static int32_t code_at(const qmmi_operand *o, int64_t batch, int64_t outer, int64_t k) {
@@ -380,25 +370,26 @@ qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, 
                              qmm_verify_result *result) {
     qmm_verify_options options = QMM_VERIFY_OPTIONS_INIT;
     qmm_verify_result found = QMM_VERIFY_RESULT_INIT;
-    verifier v = { .call = { context, __func__ }, .result = &found };
+    verifier v = { .call = { context, __func__, false }, .result = &found };
     qmm_matmul_desc checked;
     qmmi_problem problem;
     const qmmi_matmul_problem *p = &problem.as.matmul;
     qmm_status status;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, result, "result is NULL");
-    QMMI_CHECK_RESULT(context, result);
-    QMMI_TRY(qmmi_read_struct(context, __func__, "options", given, &options, sizeof options, sizeof options));
+    QMMI_CHECK_RESULT(context, result, QMMI_OLDEST_VERIFY_RESULT);
+    QMMI_TRY(qmmi_read_struct(context, __func__, "options", given, &options, sizeof options,
+                              QMMI_OLDEST_VERIFY_OPTIONS));
     QMMI_REQUIRE(context, options.rounds >= 1 && options.rounds <= ROUNDS_MAX,
-                 "rounds %d of options is not between 1 and %d", (int)options.rounds, (int)ROUNDS_MAX);
+                 "rounds %lld of options is not between 1 and %d", (long long)options.rounds, (int)ROUNDS_MAX);
     QMMI_TRY(qmmi_check_matmul(&v.call, desc, a, b, c, &checked, &problem));
     QMMI_REQUIRE(context, !p->residual.memory || p->residual.memory != p->c.memory ||
                               p->residual.offset != p->c.offset,
                  "residual of desc is c itself: what was added is no longer there");
     v.device = p;
-    v.rounds = options.rounds;
+    v.rounds = (int)options.rounds;
     found.passed = 1;
-    found.rounds = options.rounds;
+    found.rounds = (int32_t)options.rounds;
     status = verify(&v, options.seed);
     free_verifier(&v);
     if (status == QMM_OK) qmmi_write_struct(result, &found, sizeof found);

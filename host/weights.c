@@ -52,7 +52,7 @@ static qmm_status lay_out(const qmmi_call *call, packing *p) {
 static qmm_status check(const qmmi_call *call, const qmm_tensor *b, const qmm_weights_options *given, packing *p) {
     p->options = (qmm_weights_options)QMM_WEIGHTS_OPTIONS_INIT;
     QMMI_TRY(qmmi_read_struct(call->context, call->function, "options", given, &p->options, sizeof p->options,
-                              sizeof p->options));
+                              QMMI_OLDEST_WEIGHTS_OPTIONS));
     QMMI_TRY(qmmi_check_weights(call, &p->options, b, &p->operand, &p->shape));
     p->groups = p->operand.grouped && p->shape.k > 0 ? p->shape.k / p->shape.group_size : 1;
     return lay_out(call, p);
@@ -61,7 +61,8 @@ static qmm_status check(const qmmi_call *call, const qmm_tensor *b, const qmm_we
 /* A dense [matrices][groups][n] parameter; a stride along what it does not vary with is 0. */
 static qmmi_param dense_param(const qmm_weights *w, size_t offset, qmm_type type, int64_t groups, int64_t matrices) {
     const int64_t n = w->shape.outer;
-    return (qmmi_param){ .memory = w->storage, .offset = offset, .type = type, .row_stride = 1,
+    return (qmmi_param){ .memory = w->storage, .offset = offset,
+                         .bytes = (size_t)(matrices * groups * n) * sizeof(int32_t), .type = type, .row_stride = 1,
                          .col_stride = groups > 1 ? n : 0, .batch_stride = matrices > 1 ? groups * n : 0 };
 }
 
@@ -71,6 +72,7 @@ static qmm_status pack(const packing *p, qmm_weights *w) {
     *packed = p->operand;
     packed->memory = w->storage;
     packed->offset = w->offset;
+    packed->bytes = p->at.sums;
     packed->packed = true;
     packed->sums = dense_param(w, w->offset + p->at.sums, QMM_S32, p->groups, p->at.code_matrices);
     if (p->shape.outer == 0) return QMM_OK;
@@ -110,7 +112,7 @@ static qmm_status set_storage(const qmmi_call *call, const packing *p, const qmm
 
 qmm_status qmm_weights_bytes(qmm_context *context, const qmm_tensor *b, const qmm_weights_options *options,
                              size_t *bytes) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, true };
     packing p;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, bytes, "bytes is NULL");
@@ -121,7 +123,7 @@ qmm_status qmm_weights_bytes(qmm_context *context, const qmm_tensor *b, const qm
 
 qmm_status qmm_weights_create(qmm_context *context, const qmm_tensor *b, const qmm_weights_options *options,
                               qmm_weights **weights) {
-    const qmmi_call call = { context, __func__ };
+    const qmmi_call call = { context, __func__, false };
     packing p;
     qmm_weights *w;
     qmm_status status;

@@ -2,7 +2,8 @@
  *
  * measure_error. Differences, squares and products in float32; each sum over one fixed tree: terms in blocks of 4096
  * (the last filled up with zeros), in a block lane l of 256 adds terms l, l + 256 ... in order, the lanes are halved
- * down to one; the blocks' sums are the terms of the next level. Quotients in double. */
+ * down to one; the blocks' sums are the terms of the next level. Both sides first times the power of two that brings the
+ * largest finite value below 2, so that squares neither overflow nor vanish. Quotients in double. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -65,12 +66,28 @@ static double sum_tree(double *terms, int64_t count) {
     return terms[0];
 }
 
-static void set_results(validate_case *c, double *const *terms, int64_t count) {
+/* e of the power of two 2^-e, from the pairs that are measured. */
+static int exponent_of(const validate_case *c) {
+    const validate_measure *p = &c->as.measure;
+    const validate_tensor *x = &c->tensors[REFERENCE], *y = &c->tensors[GOT];
+    double largest = 0.0;
+    for (int64_t b = 0; b < p->batch; b++)
+        for (int64_t i = 0; i < p->rows; i++)
+            for (int64_t j = 0; j < p->cols; j++) {
+                const double r = fabs(validate_load(x, x->before, b, i, j));
+                const double g = fabs(validate_load(y, y->before, b, i, j));
+                if (isfinite(r) && isfinite(g)) largest = fmax(largest, fmax(r, g));
+            }
+    return largest > 0.0 ? (int)fmin(fmax(floor(log2(largest)), -126.0), 126.0) : 0;
+}
+
+static void set_results(validate_case *c, double *const *terms, int64_t count, int exponent) {
     const double error = sum_tree(terms[0], count), reference = sum_tree(terms[1], count);
     const double got = sum_tree(terms[2], count), product = sum_tree(terms[3], count);
     const double length = sqrt(reference) * sqrt(got);
     double *want = c->want_values;
-    want[MSE] = want[COUNT] > 0.0 ? error / want[COUNT] : 0.0;
+    want[MSE] = want[COUNT] > 0.0 ? ldexp(error / want[COUNT], 2 * exponent) : 0.0;
+    want[MAX_ERROR] = ldexp(want[MAX_ERROR], exponent);
     want[SQNR] = error == 0.0 ? (double)INFINITY : 10.0 * log10(reference / error);
     want[COSINE] = length > 0.0 ? product / length : reference == got ? 1.0 : 0.0;
 }
@@ -79,6 +96,7 @@ static void expect(validate_case *c) {
     const validate_measure *p = &c->as.measure;
     const validate_tensor *x = &c->tensors[REFERENCE], *y = &c->tensors[GOT];
     const int64_t elements = p->rows * p->cols * p->batch;
+    const int exponent = exponent_of(c);
     double *terms[4];
     int64_t n = 0;
     terms[0] = malloc((size_t)(4 * elements + 1) * sizeof(double));
@@ -91,6 +109,8 @@ static void expect(validate_case *c) {
                 const bool measured = isfinite(r) && isfinite(g);
                 c->want_values[measured ? COUNT : SKIPPED] += 1.0;
                 if (!measured) r = g = 0.0;
+                r = oracle_f32(ldexp(r, -exponent));
+                g = oracle_f32(ldexp(g, -exponent));
                 e = oracle_f32(g - r);
                 c->want_values[MAX_ERROR] = fmax(c->want_values[MAX_ERROR], fabs(e));
                 terms[0][n] = oracle_f32(e * e);
@@ -98,7 +118,7 @@ static void expect(validate_case *c) {
                 terms[2][n] = oracle_f32(g * g);
                 terms[3][n] = oracle_f32(r * g);
             }
-    set_results(c, terms, elements);
+    set_results(c, terms, elements, exponent);
     free(terms[0]);
 }
 

@@ -75,6 +75,16 @@ static qmm_status synchronize(qmm_context *context) {
     return QMM_OK;
 }
 
+static void *get_queue(const qmm_context *context) {
+    (void)context;
+    return NULL;
+}
+
+static qmm_status set_queue(qmm_context *context, void *native_queue) {
+    (void)native_queue;
+    return qmmi_fail(context, QMM_INVALID_ARGUMENT, "qmm_context_set_queue", "the CPU has no queue to set");
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static void *allocate(qmm_context *context, size_t bytes) {
@@ -170,6 +180,8 @@ const qmmi_backend qmmi_cpu_backend = {
     .open = open_device,
     .close = close_device,
     .synchronize = synchronize,
+    .get_queue = get_queue,
+    .set_queue = set_queue,
     .allocate = allocate,
     .release = release,
     .address = address,

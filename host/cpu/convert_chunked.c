@@ -41,7 +41,8 @@ static bool output_exceeds_caches(const qmmi_convert_problem *p) {
 
 typedef void (*segment_function)(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin, int64_t end);
 
-QMMI_CPU_CLONES static void quantize_segment(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin, int64_t end) {
+QMMI_CPU_CLONES static void quantize_segment(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin,
+                                             int64_t end) {
     const qmmi_quant *to = &p->target_quant;
     const unsigned char *from_base = qmmi_cpu_at(p->source.memory, p->source.offset);
     unsigned char *to_base = qmmi_cpu_at(p->target.memory, p->target.offset);
@@ -58,7 +59,8 @@ QMMI_CPU_CLONES static void quantize_segment(const qmmi_convert_problem *p, int6
     }
 }
 
-QMMI_CPU_CLONES static void dequantize_segment(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin, int64_t end) {
+QMMI_CPU_CLONES static void dequantize_segment(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin,
+                                               int64_t end) {
     const qmmi_quant *from = &p->source_quant;
     const unsigned char *from_base = qmmi_cpu_at(p->source.memory, p->source.offset);
     unsigned char *to_base = qmmi_cpu_at(p->target.memory, p->target.offset);
@@ -81,7 +83,8 @@ QMMI_CPU_CLONES static void dequantize_segment(const qmmi_convert_problem *p, in
 #endif
 }
 
-QMMI_CPU_CLONES static void requantize_segment(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin, int64_t end) {
+QMMI_CPU_CLONES static void requantize_segment(const qmmi_convert_problem *p, int64_t b, int64_t i, int64_t begin,
+                                               int64_t end) {
     const qmmi_quant *from = &p->source_quant, *to = &p->target_quant;
     const unsigned char *from_base = qmmi_cpu_at(p->source.memory, p->source.offset);
     unsigned char *to_base = qmmi_cpu_at(p->target.memory, p->target.offset);

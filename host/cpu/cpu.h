@@ -34,7 +34,7 @@ qmm_status qmmi_cpu_matmul_onednn(qmm_context *context, const qmmi_problem *prob
 
 qmm_status qmmi_cpu_find_minmax(qmm_context *context, const qmmi_view *x, int64_t *count, float *min, float *max);
 qmm_status qmmi_cpu_histogram(qmm_context *context, const qmmi_view *x, int exponent, uint64_t *bins);
-qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *reference, const qmmi_view *got,
+qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *reference, const qmmi_view *got, float factor,
                                   qmmi_error_sums *sums);
 
 size_t qmmi_cpu_weights_bytes(int64_t n, int64_t k, int64_t batch, qmm_type type);

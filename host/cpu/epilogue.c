@@ -18,7 +18,7 @@
 /* ---- the factors ------------------------------------------------------------------------------------------------- */
 
 QMMI_CPU_INLINE void multiply_by_b(const qmmi_matmul_problem *p, int64_t batch, int64_t j, int64_t count, int64_t group,
-                          float *y) {
+                                   float *y) {
     const qmmi_param *scale = &p->b.scale;
     if (!scale->memory || scale->row_stride == 0) {
         const float s = qmmi_cpu_scale(scale, batch, 0, group);
@@ -33,7 +33,7 @@ QMMI_CPU_INLINE void multiply_by_b(const qmmi_matmul_problem *p, int64_t batch, 
 }
 
 QMMI_CPU_INLINE void multiply_by_a(const qmmi_matmul_problem *p, int64_t batch, int64_t i, int64_t count, int64_t group,
-                          float *y) {
+                                   float *y) {
     const float s = qmmi_cpu_scale(&p->a.scale, batch, i, group);
     for (int64_t n = 0; n < count; n++) y[n] = y[n] * s;
 }
@@ -48,7 +48,8 @@ QMMI_CPU_INLINE void add_bias(const qmmi_matmul_problem *p, int64_t batch, int64
     for (int64_t n = 0; n < count; n++) y[n] = y[n] + bias[n * p->bias.col_stride];
 }
 
-QMMI_CPU_INLINE void add_residual(const qmmi_matmul_problem *p, int64_t batch, int64_t i, int64_t j, int64_t count, float *y) {
+QMMI_CPU_INLINE void add_residual(const qmmi_matmul_problem *p, int64_t batch, int64_t i, int64_t j, int64_t count,
+                                  float *y) {
     const qmmi_view *r = &p->residual;
     const unsigned char *base = qmmi_cpu_at(r->memory, r->offset);
     const int64_t start = qmmi_cpu_index(r, batch, i, j);
@@ -77,7 +78,7 @@ QMMI_CPU_INLINE void activate(qmm_activation activation, int64_t count, float *y
 /* ---- the store --------------------------------------------------------------------------------------------------- */
 
 QMMI_CPU_INLINE void store_codes(const qmmi_matmul_problem *p, int64_t batch, int64_t i, int64_t j, int64_t count,
-                        const float *y) {
+                                 const float *y) {
     unsigned char *base = qmmi_cpu_at(p->c.memory, p->c.offset);
     qmmi_cpu_run_params params;
     int32_t codes[QMMI_CPU_RUN];
@@ -86,7 +87,8 @@ QMMI_CPU_INLINE void store_codes(const qmmi_matmul_problem *p, int64_t batch, in
     qmmi_cpu_store_codes(p->c.type, base, qmmi_cpu_index(&p->c, batch, i, j), count, codes);
 }
 
-QMMI_CPU_INLINE void store(const qmmi_matmul_problem *p, int64_t batch, int64_t i, int64_t j, int64_t count, const float *y) {
+QMMI_CPU_INLINE void store(const qmmi_matmul_problem *p, int64_t batch, int64_t i, int64_t j, int64_t count,
+                           const float *y) {
     const qmm_type type = p->c.type;
     if (type == QMM_F32 || type == QMM_F16 || type == QMM_BF16)
         qmmi_cpu_store_reals(type, qmmi_cpu_at(p->c.memory, p->c.offset), qmmi_cpu_index(&p->c, batch, i, j), count, y);

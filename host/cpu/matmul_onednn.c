@@ -21,18 +21,20 @@
 /* Panels small enough to stay near the cache, large enough that packing inside oneDNN is a small part of its work. */
 #define PANEL_ELEMENTS (4 << 20)
 #define PANEL_ROWS_MIN 64
+#define PANEL_COLS_MAX (PANEL_ELEMENTS / PANEL_ROWS_MIN)
 #define UNPACKED_BYTES (16 << 20)
 
 /* Sizes of a panel, and where its parts lie in the workspace. */
 typedef struct plan {
-    int64_t rows, cols;  /* of a panel of C */
-    int64_t piece;       /* length of K at a time */
-    bool direct;         /* oneDNN writes C itself */
-    bool unpack;         /* B goes through `b` */
-    int32_t shift;       /* taken from every code of B */
-    bool wide;           /* the sums of several pieces are added in `wide_acc` */
+    int64_t rows, cols; /* of a panel of C */
+    int64_t piece;      /* length of K at a time */
+    bool direct;        /* oneDNN writes C itself */
+    bool unpack;        /* B goes through `b` */
+    bool k_major;       /* B's codes lie along K in memory */
+    int32_t shift;      /* taken from every code of B */
+    bool wide;          /* the sums of several pieces are added in `wide_acc` */
     bool grouped;
-    bool corrected;      /* there are zero points, or shifts, to take out */
+    bool corrected; /* there are zero points, or shifts, to take out */
     bool need_a_sums;
     size_t acc, wide_acc, y, b, a_sums, b_sums, bytes;
 } plan;
@@ -52,6 +54,7 @@ static plan make_plan(const qmmi_matmul_problem *p) {
     s.need_a_sums = p->b.has_zero || p->b.type == QMM_U8;
     s.corrected = p->a.has_zero || s.need_a_sums;
     s.unpack = p->b.type != QMM_S8;
+    s.k_major = p->b.outer_stride != 1;
     s.shift = p->b.type == QMM_U8 ? 128 : 0;
     s.grouped = qmmi_cpu_grouped(p);
     s.piece = clamp(p->k_limit, 1, p->group_size);
@@ -62,7 +65,9 @@ static plan make_plan(const qmmi_matmul_problem *p) {
         s.cols = p->n;
         return s;
     }
-    s.cols = s.unpack ? clamp(UNPACKED_BYTES / s.piece, 16, p->n) : p->n;
+    /* An even number of columns, so that a panel begins on a byte of 4-bit codes. */
+    s.cols = s.unpack ? clamp(UNPACKED_BYTES / s.piece / 2 * 2, 16, PANEL_COLS_MAX) : PANEL_COLS_MAX;
+    if (s.cols > p->n) s.cols = p->n;
     s.rows = clamp(PANEL_ELEMENTS / s.cols, PANEL_ROWS_MIN, p->m);
     if (s.rows > p->m) s.rows = p->m;
     s.acc = part(&s.bytes, true, s.rows * s.cols, sizeof(int32_t));
@@ -121,14 +126,15 @@ static matrix b_matrix(const qmmi_matmul_problem *p, const plan *s, const panel 
     const qmmi_operand *b = &p->b;
     const bool turned = b->k_stride == 1 && b->outer_stride >= p->k;
     const int64_t first = t->batch * b->batch_stride + t->j * b->outer_stride + t->k0 * b->k_stride;
-    if (s->unpack) return (matrix){ unpacked, t->length, 'T' };
+    if (s->unpack && s->k_major) return (matrix){ unpacked, t->length, 'T' };
+    if (s->unpack) return (matrix){ unpacked, t->cols, 'N' };
     return (matrix){ qmmi_cpu_at(b->memory, b->offset) + first, turned ? b->outer_stride : b->k_stride,
                      turned ? 'T' : 'N' };
 }
 
-/* One column of B, or a run of it, as s8. Codes that lie next to one another are the common case, and the fast one. */
-QMMI_CPU_CLONES static void unpack_column(qmm_type type, const unsigned char *base, int64_t first, int64_t stride,
-                                          int32_t shift, int64_t count, int8_t *to) {
+/* A run of codes of B as s8. Codes that lie next to one another are the common case, and the fast one. */
+QMMI_CPU_CLONES static void unpack_run(qmm_type type, const unsigned char *base, int64_t first, int64_t stride,
+                                       int32_t shift, int64_t count, int8_t *to) {
     const int flip = type == QMM_S4 ? 8 : 0; /* (nibble ^ 8) - 8 extends its sign */
     if (stride == 1 && first % 2 == 0 && (type == QMM_S4 || type == QMM_U4)) {
         const unsigned char *pairs = base + first / 2;
@@ -146,25 +152,43 @@ QMMI_CPU_CLONES static void unpack_column(qmm_type type, const unsigned char *ba
     for (int64_t k = 0; k < count; k++) to[k] = (int8_t)(qmmi_cpu_load_code(type, base, first + k * stride) - shift);
 }
 
-/* B of the panel as s8, column by column: cols x length. */
+/* B of the panel as s8, in the order it has in memory: length rows of cols codes, or cols rows of length. */
 static void unpack(const qmmi_matmul_problem *p, const plan *s, const panel *t, int8_t *to) {
     const qmmi_operand *b = &p->b;
     const unsigned char *base = qmmi_cpu_at(b->memory, b->offset);
     const int64_t first = t->batch * b->batch_stride + t->j * b->outer_stride + t->k0 * b->k_stride;
+    const int64_t runs = s->k_major ? t->cols : t->length, run = s->k_major ? t->length : t->cols;
+    const int64_t step = s->k_major ? b->outer_stride : b->k_stride,
+                  stride = s->k_major ? b->k_stride : b->outer_stride;
     QMMI_CPU_PARALLEL_FOR(t->cols * t->length > 16384)
-    for (int64_t n = 0; n < t->cols; n++)
-        unpack_column(b->type, base, first + n * b->outer_stride, b->k_stride, s->shift, t->length, to + n * t->length);
+    for (int64_t n = 0; n < runs; n++) unpack_run(b->type, base, first + n * step, stride, s->shift, run, to + n * run);
+}
+
+/* Sum of a run of codes, modulo 2^32. */
+QMMI_CPU_CLONES static uint32_t sum_run(qmm_type type, const unsigned char *base, int64_t first, int64_t stride,
+                                        int64_t count) {
+    uint32_t total = 0;
+    for (int64_t start = 0; start < count; start += 1 << 20) {
+        const int64_t end = start + (1 << 20) < count ? start + (1 << 20) : count;
+        int32_t sum = 0;
+        if (stride == 1 && type == QMM_S8)
+            for (int64_t k = start; k < end; k++) sum += ((const int8_t *)base)[first + k];
+        else if (stride == 1 && type == QMM_U8)
+            for (int64_t k = start; k < end; k++) sum += base[first + k];
+        else
+            for (int64_t k = start; k < end; k++) sum += qmmi_cpu_load_code(type, base, first + k * stride);
+        total += (uint32_t)sum;
+    }
+    return total;
 }
 
 static void sum_a(const qmmi_matmul_problem *p, const panel *t, uint32_t *sums) {
     const qmmi_operand *a = &p->a;
     const unsigned char *base = qmmi_cpu_at(a->memory, a->offset);
-    for (int64_t r = 0; r < t->rows; r++) {
-        const int64_t first = t->batch * a->batch_stride + (t->i + r) * a->outer_stride + t->k0 * a->k_stride;
-        sums[r] = 0;
-        for (int64_t k = 0; k < t->length; k++)
-            sums[r] += (uint32_t)qmmi_cpu_load_code(a->type, base, first + k * a->k_stride);
-    }
+    for (int64_t r = 0; r < t->rows; r++)
+        sums[r] =
+            sum_run(a->type, base, t->batch * a->batch_stride + (t->i + r) * a->outer_stride + t->k0 * a->k_stride,
+                    a->k_stride, t->length);
 }
 
 /* Sums of the codes of B along K, walking memory as it lies. */
@@ -184,8 +208,7 @@ QMMI_CPU_CLONES static void sum_codes_of_b(const qmmi_matmul_problem *p, const p
         return;
     }
     for (int64_t n = 0; n < t->cols; n++)
-        for (int64_t k = 0; k < t->length; k++)
-            sums[n] += (uint32_t)qmmi_cpu_load_code(b->type, base, first + n * b->outer_stride + k * b->k_stride);
+        sums[n] = sum_run(b->type, base, first + n * b->outer_stride, b->k_stride, t->length);
 }
 
 /* Sums of b', from the packed weights where they hold just these. */
@@ -207,8 +230,7 @@ QMMI_CPU_CLONES static void correct(const qmmi_matmul_problem *p, const plan *s,
                                     uint32_t a_sum, const uint32_t *b_sums, int64_t r, int64_t n, int64_t count,
                                     int32_t *acc) {
     const qmmi_param *zero = &p->b.zero;
-    const uint32_t za =
-        (uint32_t)qmmi_cpu_zero(&p->a.zero, p->a.zero_min, p->a.zero_max, t->batch, t->i + r, t->group);
+    const uint32_t za = (uint32_t)qmmi_cpu_zero(&p->a.zero, p->a.zero_min, p->a.zero_max, t->batch, t->i + r, t->group);
     const uint32_t length = (uint32_t)t->length;
     /* raw - za sum_b - zb sum_a + length za zb, the last two as zb times what is the same for the whole row */
     const uint32_t per_zb = length * za - a_sum;
@@ -293,10 +315,9 @@ static qmm_status multiply(qmm_context *context, const qmmi_matmul_problem *p, c
     const qmmi_onednn_gemm gemm = p->a.type == QMM_S8 ? library->gemm_s8 : library->gemm_u8;
     const matrix a = a_matrix(p, t), b = b_matrix(p, s, t, unpacked);
     const int32_t no_offset = 0;
-    const int status = gemm(a.transpose, b.transpose, 'F', t->rows, t->cols, t->length, 1.0f, a.codes, a.ld, 0,
-                            b.codes, b.ld, 0, 0.0f, c, ldc, &no_offset);
-    if (status != 0)
-        return qmmi_fail(context, QMM_OUT_OF_MEMORY, "qmm_matmul", "oneDNN's gemm gave status %d", status);
+    const int status = gemm(a.transpose, b.transpose, 'F', t->rows, t->cols, t->length, 1.0f, a.codes, a.ld, 0, b.codes,
+                            b.ld, 0, 0.0f, c, ldc, &no_offset);
+    if (status != 0) return qmmi_fail(context, QMM_OUT_OF_MEMORY, "qmm_matmul", "oneDNN's gemm gave status %d", status);
     return QMM_OK;
 }
 
@@ -347,7 +368,10 @@ qmm_status qmmi_cpu_matmul_onednn(qmm_context *context, const qmmi_problem *prob
         }
         for (int64_t j = 0; j < p->n; j += s.cols) {
             for (int64_t i = 0; i < p->m; i += s.rows) {
-                const panel t = { .batch = batch, .i = i, .rows = clamp(p->m - i, 1, s.rows), .j = j,
+                const panel t = { .batch = batch,
+                                  .i = i,
+                                  .rows = clamp(p->m - i, 1, s.rows),
+                                  .j = j,
                                   .cols = clamp(p->n - j, 1, s.cols) };
                 QMMI_TRY(run_panel(context, p, &s, t, qmmi_cpu_at(workspace, workspace_offset)));
             }

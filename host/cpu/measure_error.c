@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Specification of the sums behind measure_error. Pairs are numbered in row-major order over the batch; a pair with a
- * non-finite value counts as zeros. In float32:
+ * non-finite value counts as zeros. In float32, both sides times a power of two that the host chose:
  *
  *     e = got - reference;   terms e * e, reference * reference, got * got, reference * got;   maximum of |e|
  *
@@ -65,7 +65,7 @@ static float finish(tree *t) {
 
 typedef enum term { ERROR_SQUARED, REFERENCE_SQUARED, GOT_SQUARED, PRODUCT, TERMS } term;
 
-qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *reference, const qmmi_view *got,
+qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *reference, const qmmi_view *got, float factor,
                                   qmmi_error_sums *sums) {
     const unsigned char *reference_base = qmmi_cpu_at(reference->memory, reference->offset);
     const unsigned char *got_base = qmmi_cpu_at(got->memory, got->offset);
@@ -85,6 +85,9 @@ qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *referen
                 } else {
                     sums->count++;
                 }
+                sums->max_value = fmaxf(sums->max_value, fmaxf(fabsf(r), fabsf(g)));
+                r = r * factor;
+                g = g * factor;
                 e = g - r;
                 sums->max_error = fabsf(e) > sums->max_error ? fabsf(e) : sums->max_error;
                 add_term(&trees[ERROR_SQUARED], 0, e * e);

@@ -23,14 +23,21 @@
  * Rules that hold for every declaration, and are not said again
  *     Order     Operations are queued on the context's in-order queue and return before they are done on a GPU; the CPU
  *               device finishes before it returns. Functions that give values to the host wait for them.
- *     Errors    Everything is checked before anything is queued: a call that fails queued nothing and changed no output.
- *               The text of the last error is qmm_context_error(). QMM_DEVICE_FAILED is sticky. The library never
- *               aborts, exits, prints, or moves work to the CPU unasked.
+ *     Errors    Everything is checked before anything is queued: a call that fails its checks queued nothing and changed
+ *               no output. Only a device or a vendor's library that fails at its work (QMM_DEVICE_FAILED, or
+ *               QMM_OUT_OF_MEMORY of its own) can leave an output partly written. The text of the last error is
+ *               qmm_context_error(). QMM_DEVICE_FAILED is sticky. The library never aborts, exits, prints, or moves work
+ *               to the CPU unasked.
  *     Threads   One context belongs to one thread at a time; different contexts are independent. Buffers and weights may
- *               be used by any context on their device; the caller orders the uses.
+ *               be used by any context on their device; the caller orders the uses, and frees them on the thread of the
+ *               context they were made with.
  *     Memory    After an operation's first call on a context (or qmm_context_prepare, for the known-answer tests), calls
  *               of the same or a smaller need of workspace allocate nothing, and with a caller's workspace none does.
- *               Functions that give values to the host may allocate while they work.
+ *               Functions that give values to the host may allocate while they work, and oneDNN's gemm, the CPU's fast
+ *               row, has memory of its own that no allocator here sees. Only qmm_matmul has a workspace that grows.
+ *     Capture   On a CUDA stream under capture, the conversions and qmm_matmul may be called once the context is prepared
+ *               and the workspace is the caller's or was reserved before (a workspace that grows is moved, and a graph
+ *               would go on using the old one). Functions that wait, create or free may not.
  *     Structs   A struct that begins with struct_size is set from its ..._INIT macro; fields are only ever appended.
  *     Sizes     Counts of elements are int64_t, bytes size_t. A dimension of 0 is legal: nothing is read; the matmul of
  *               K = 0 gives the epilogue of 0.
@@ -145,7 +152,7 @@ typedef struct qmm_backend_info {
     size_t struct_size;
     char name[32];     /* "cpu", "cuda", "opencl" */
     int32_t devices;   /* how many were found */
-    char reason[256];  /* why none, in a sentence: no driver, driver too old, no device; empty if there are some */
+    char reason[260];  /* why none, in a sentence: no driver, driver too old, no device; empty if there are some */
 } qmm_backend_info;
 
 #define QMM_BACKEND_INFO_INIT { sizeof(qmm_backend_info), { 0 }, 0, { 0 } }
@@ -170,12 +177,15 @@ typedef struct qmm_context qmm_context;
  * allocate_device and release_device handle device memory in the backend's own form: a host pointer on the CPU, a
  * CUdeviceptr, a cl_mem. They are called from the thread that uses the context. */
 typedef struct qmm_allocator {
+    size_t struct_size;
     void *user;
     void *(*allocate)(void *user, size_t bytes, size_t alignment);
     void (*release)(void *user, void *pointer, size_t bytes);
     void *(*allocate_device)(void *user, size_t bytes, size_t alignment);
     void (*release_device)(void *user, void *pointer, size_t bytes);
 } qmm_allocator;
+
+#define QMM_ALLOCATOR_INIT { sizeof(qmm_allocator), NULL, NULL, NULL, NULL, NULL }
 
 typedef enum qmm_log_level {
     QMM_LOG_ERROR = 1,
@@ -190,7 +200,8 @@ typedef void (*qmm_log_function)(void *user, qmm_log_level level, const char *li
 typedef struct qmm_context_options {
     size_t struct_size;
     void *native_context;       /* OpenCL: the caller's cl_context; CUDA: unused, the primary context is; else NULL */
-    void *native_queue;         /* the caller's CUstream or cl_command_queue; NULL: the context makes its own */
+    void *native_queue;         /* the caller's CUstream or cl_command_queue; NULL: the context makes its own. CUDA's
+                                 * default streams have numbers: CU_STREAM_LEGACY (1), CU_STREAM_PER_THREAD (2) */
     const qmm_allocator *allocator; /* copied; NULL: the library's own */
     qmm_log_function log;       /* NULL: silent */
     void *log_user;
@@ -229,7 +240,16 @@ QMM_API qmm_status qmm_context_get_device_info(qmm_context *context, qmm_device_
 /* Waits until all queued work is done. Errors: QMM_DEVICE_FAILED if any of it failed. */
 QMM_API qmm_status qmm_context_synchronize(qmm_context *context);
 
-/* Does now what first uses would do later: builds kernels and runs the known-answer test of every kernel row.
+/* The queue in native form, to order other work with: a CUstream, a cl_command_queue; NULL on the CPU, which has none. */
+QMM_API void *qmm_context_native_queue(qmm_context *context);
+
+/* From now on the context works on this queue of the caller's, which must outlive its use. Work queued before stays where
+ * it is; the caller orders the two queues.
+ * Errors: QMM_INVALID_ARGUMENT (NULL, or a device without queues: the CPU), QMM_DEVICE_FAILED. */
+QMM_API qmm_status qmm_context_set_queue(qmm_context *context, void *native_queue);
+
+/* Does now what first uses would do later: builds kernels and runs the known-answer test of every kernel row, once per
+ * context.
  * A row that fails its test is refused from then on, with that as its reason; that is no error of this call.
  * Errors: QMM_BUILD_FAILED, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
 QMM_API qmm_status qmm_context_prepare(qmm_context *context);
@@ -325,7 +345,7 @@ typedef enum qmm_granularity {
  * Where:  on the device, in `scale` and `zero`; or on the host, where the device tensor is NULL: scale_value, per tensor
  *         only, and zero_value, one for all whatever the granularity.
  * Types:  scale f32, f16 or bf16 (the last two convert exactly); zero s32, s8 or u8. Batch 1, or the tensor's batch.
- * Limits: a host scale is finite and above 0, a host zero point lies in the code range of the tensor's type; both are
+ * Limits: a host scale is finite and above 0, a host zero point lies in the range of the tensor's type; both are
  *         checked. Device values are the caller's promise; a zero point outside the type's range is taken as the
  *         nearest end of it.
  * Symmetric: no zero tensor and zero_value 0. */
@@ -391,7 +411,7 @@ QMM_API qmm_status qmm_requantize(qmm_context *context, const qmm_tensor *source
 /* How a range is chosen from data. Non-finite values are passed over.
  *     MINMAX      the smallest and the largest value; if symmetric, -absmax and absmax
  *     PERCENTILE  cuts (100 - percentile) % of the values: at both ends, or of |x| if symmetric
- *     MSE         the clipping range with the least mean squared error of quantize and dequantize
+ *     MSE         of the whole range and its shrinkings to 99 %, 98 % ... 1 %, the one with the least mean squared error
  *     ENTROPY     the clipping range with the least Kullback-Leibler divergence (symmetric only)
  * The last three work on a histogram of 2 x 4096 bins whose width is a power of two and doubles as larger values come. */
 typedef enum qmm_range_method {
@@ -437,16 +457,17 @@ typedef struct qmm_error_measure {
     int64_t skipped;   /* pairs left out */
     double mse;        /* mean of (got - reference)^2; 0 if count is 0 */
     double max_error;  /* largest |got - reference| */
-    double sqnr_db;    /* 10 log10(sum reference^2 / sum (got - reference)^2); +infinity if equal */
+    double sqnr_db;    /* 10 log10(sum reference^2 / sum (got - reference)^2); +infinity if equal, or nearer than 2^-75
+                        * of the largest value */
     double cosine;     /* of the angle between the two; 1 if both are all zero */
 } qmm_error_measure;
 
 #define QMM_ERROR_MEASURE_INIT { sizeof(qmm_error_measure), 0, 0, 0.0, 0.0, 0.0, 0.0 }
 
 /* Shapes: the same rows, cols, batch. Types: f32, f16, bf16 each. Waits for the device.
- * Exactness: the same on every device: differences, squares and sums in float32, summed in one fixed tree
- * (docs/numerics.md), the quotients in double. So squares beyond 3e38 (values beyond 1.8e19) are infinite and those below
- * 1e-45 are 0; max_error has no such limit. Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
+ * Exactness: the same on every device: differences, squares and sums in float32, scaled by a power of two so that nothing
+ * overflows, summed in one fixed tree (docs/numerics.md), the quotients in double.
+ * Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
 QMM_API qmm_status qmm_measure_error(qmm_context *context, const qmm_tensor *reference, const qmm_tensor *got,
                                      qmm_error_measure *measure);
 
@@ -507,7 +528,8 @@ typedef struct qmm_matmul_desc {
 QMM_API qmm_status qmm_matmul(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                               const qmm_tensor *b, const qmm_tensor *c);
 
-/* Bytes of workspace that call would use, 0 if none. Errors: as qmm_matmul. */
+/* Bytes of workspace that call would use, 0 if none. Tensors may have NULL buffers: nothing runs but, at its first use,
+ * a kernel's known-answer test. Errors: as qmm_matmul. */
 QMM_API qmm_status qmm_matmul_workspace(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                                         const qmm_tensor *b, const qmm_tensor *c, size_t *bytes);
 
@@ -530,7 +552,8 @@ typedef struct qmm_weights_options {
 
 #define QMM_WEIGHTS_OPTIONS_INIT { sizeof(qmm_weights_options), 0, NULL, NULL, 0 }
 
-/* Bytes of storage the weights of b will take. options NULL means QMM_WEIGHTS_OPTIONS_INIT.
+/* Bytes of storage the weights of b will take. Tensors may have NULL buffers. options NULL means
+ * QMM_WEIGHTS_OPTIONS_INIT.
  * Errors: QMM_INVALID_ARGUMENT. */
 QMM_API qmm_status qmm_weights_bytes(qmm_context *context, const qmm_tensor *b, const qmm_weights_options *options,
                                      size_t *bytes);
@@ -559,8 +582,8 @@ QMM_API qmm_status qmm_kernel_force(qmm_context *context, const char *name);
  * accepts is the one that would run. Strings live during the call. */
 typedef void (*qmm_explain_function)(void *user, const char *kernel, const char *reason);
 
-/* Which kernel would run that call, and why every other would not. Nothing is queued.
- * Errors: QMM_INVALID_ARGUMENT as qmm_matmul. */
+/* Which kernel would run that call, and why every other would not. Tensors may have NULL buffers: nothing runs but, at
+ * its first use, a kernel's known-answer test. Errors: as qmm_matmul, but never QMM_UNSUPPORTED. */
 QMM_API qmm_status qmm_matmul_explain(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                                       const qmm_tensor *b, const qmm_tensor *c, qmm_explain_function explain,
                                       void *user);
@@ -570,7 +593,7 @@ QMM_API qmm_status qmm_matmul_explain(qmm_context *context, const qmm_matmul_des
 typedef struct qmm_verify_options {
     size_t struct_size;
     uint64_t seed;   /* of the random vectors */
-    int32_t rounds;  /* 1 to 64 */
+    int64_t rounds;  /* 1 to 64 */
 } qmm_verify_options;
 
 #define QMM_VERIFY_OPTIONS_INIT { sizeof(qmm_verify_options), 1, 1 }
@@ -588,9 +611,10 @@ typedef struct qmm_verify_result {
 #define QMM_VERIFY_RESULT_INIT { sizeof(qmm_verify_result), 0, 0, 0, -1, -1, -1 }
 
 /* Is c the result of that matmul, whoever computed it?
- * s32 c without a bias: Freivalds' check of A (B r) = C r modulo 2^61 - 1 with r uniform: a wrong c passes a round with probability at
- * most 1 / (2^61 - 1), at a cost of O(MK + KN + MN). Other outputs: the accumulators are computed by the context's own kernels
- * in blocks of rows, verified the same way, and the epilogue is then compared element by element, bit for bit.
+ * s32 c without a bias: Freivalds' check of A (B r) = C r modulo 2^61 - 1 with r uniform: a wrong c passes a round with
+ * probability at most 1 / (2^61 - 1), at a cost of O(MK + KN + MN). Other outputs: the accumulators are computed by the
+ * context's own kernels in blocks of rows, verified the same way, and the epilogue is then compared element by element,
+ * bit for bit.
  * The inputs are brought to the host if they are not there; `c` is only read. Waits for the device.
  * Limits: the residual may not be c itself, whose old values are gone. Packed weights on devices whose layout the host
  * cannot read are QMM_UNSUPPORTED: give b itself.

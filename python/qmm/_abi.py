@@ -109,12 +109,12 @@ class qmm_device_info(SizedStructure):
 
 
 class qmm_backend_info(SizedStructure):
-    _fields_ = [("struct_size", c_size_t), ("name", c_char * 32), ("devices", c_int32), ("reason", c_char * 256)]
+    _fields_ = [("struct_size", c_size_t), ("name", c_char * 32), ("devices", c_int32), ("reason", c_char * 260)]
 
 
-class qmm_allocator(Structure):
-    _fields_ = [("user", c_void_p), ("allocate", ALLOCATE), ("release", RELEASE), ("allocate_device", ALLOCATE),
-                ("release_device", RELEASE)]
+class qmm_allocator(SizedStructure):
+    _fields_ = [("struct_size", c_size_t), ("user", c_void_p), ("allocate", ALLOCATE), ("release", RELEASE),
+                ("allocate_device", ALLOCATE), ("release_device", RELEASE)]
 
 
 class qmm_context_options(SizedStructure):
@@ -162,13 +162,13 @@ class qmm_weights_options(SizedStructure):
 
 class qmm_verify_options(SizedStructure):
     DEFAULTS = {"seed": 1, "rounds": 1}
-    _fields_ = [("struct_size", c_size_t), ("seed", c_uint64), ("rounds", c_int32)]
+    _fields_ = [("struct_size", c_size_t), ("seed", c_uint64), ("rounds", c_int64)]
 
 
 class qmm_verify_result(SizedStructure):
     DEFAULTS = {"batch": -1, "row": -1, "col": -1}
-    _fields_ = [("struct_size", c_size_t), ("passed", c_int32), ("rounds", c_int32), ("wrong_rows", c_int64), ("batch", c_int64),
-                ("row", c_int64), ("col", c_int64)]
+    _fields_ = [("struct_size", c_size_t), ("passed", c_int32), ("rounds", c_int32), ("wrong_rows", c_int64),
+                ("batch", c_int64), ("row", c_int64), ("col", c_int64)]
 
 
 class qmm_compare_result(SizedStructure):
@@ -203,6 +203,8 @@ FUNCTIONS = {
     "qmm_context_error": (c_char_p, [Handle]),
     "qmm_context_error_status": (c_int, [Handle]),
     "qmm_context_get_device_info": (c_int, [Handle, POINTER(qmm_device_info)]),
+    "qmm_context_native_queue": (c_void_p, [Handle]),
+    "qmm_context_set_queue": (c_int, [Handle, c_void_p]),
     "qmm_context_synchronize": (c_int, [Handle]),
     "qmm_context_prepare": (c_int, [Handle]),
     "qmm_context_reserve_workspace": (c_int, [Handle, c_size_t]),

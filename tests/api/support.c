@@ -101,13 +101,13 @@ void fill_reals(void *target, qmm_type type, int64_t count, uint64_t seed) {
         if (type == QMM_BF16)
             half = (uint16_t)(bits >> 16);
         else /* all values are 0 or normal halves */
-            half = (uint16_t)(value == 0.0f ? 0 : ((bits >> 16) & 0x8000u) | (((bits & 0x7fffffffu) - 0x38000000u) >> 13));
+            half =
+                (uint16_t)(value == 0.0f ? 0 : ((bits >> 16) & 0x8000u) | (((bits & 0x7fffffffu) - 0x38000000u) >> 13));
         memcpy((char *)target + (size_t)i * sizeof half, &half, sizeof half);
     }
 }
 
-qmm_tensor tensor_at(qmm_buffer *buffer, size_t offset, qmm_type type, int64_t rows, int64_t cols,
-                     int64_t row_stride) {
+qmm_tensor tensor_at(qmm_buffer *buffer, size_t offset, qmm_type type, int64_t rows, int64_t cols, int64_t row_stride) {
     qmm_tensor t = qmm_matrix(buffer, type, rows, cols);
     t.offset = offset;
     t.row_stride = row_stride;
@@ -224,6 +224,7 @@ static void release_device(void *user, void *pointer, size_t bytes) {
 
 void watch_init(watch *w, bool device_functions) {
     memset(w, 0, sizeof *w);
+    w->allocator = (qmm_allocator)QMM_ALLOCATOR_INIT;
     w->allocator.user = w;
     w->allocator.allocate = allocate_host;
     w->allocator.release = release_host;

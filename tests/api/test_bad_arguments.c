@@ -45,7 +45,8 @@ static int close_world(void **state) {
 static void rejected(int line, qmm_status got, qmm_status status, const char *text) {
     bool right = expect_error(w->context, got, status, text);
     right = expect(qmm_context_error_status(w->context) == status, "the context's last status is %s",
-                   qmm_status_name(qmm_context_error_status(w->context))) && right;
+                   qmm_status_name(qmm_context_error_status(w->context))) &&
+            right;
     right = world_unharmed(w) && right;
     right = world_works(w) && right;
     if (right) return;
@@ -106,9 +107,9 @@ static qmm_status weights_with(const qmm_tensor *b, const qmm_quant *quant) {
     return qmm_weights_create(w->context, b, &options, &weights);
 }
 
-#define CALL(name, expression)                     \
+#define CALL(name, expression)                    \
     static qmm_status name(const qmm_tensor *t) { \
-        return (expression);                       \
+        return (expression);                      \
     }
 CALL(quantize_x, qmm_quantize(w->context, t, NULL, &w->q))
 CALL(quantize_q, qmm_quantize(w->context, &w->x, NULL, t))
@@ -139,14 +140,14 @@ CALL(matmul_b, qmm_matmul(w->context, NULL, &w->a, t, &w->c))
 CALL(matmul_c, qmm_matmul(w->context, NULL, &w->a, &w->b, t))
 CALL(matmul_bias, qmm_matmul(w->context, DESC(desc_with(NULL, NULL, t, NULL)), &w->a, &w->b, &w->c_real))
 CALL(matmul_residual, qmm_matmul(w->context, DESC(desc_with(NULL, NULL, NULL, t)), &w->a, &w->b, &w->c_real))
-CALL(matmul_a_scale, qmm_matmul(w->context, DESC(desc_with(QUANT(with_scale(t)), NULL, NULL, NULL)), &w->a, &w->b,
-                                &w->c_real))
-CALL(matmul_a_zero, qmm_matmul(w->context, DESC(desc_with(QUANT(with_zero(t)), NULL, NULL, NULL)), &w->a, &w->b,
-                               &w->c_real))
-CALL(matmul_c_scale, qmm_matmul(w->context, DESC(desc_with(NULL, QUANT(with_scale(t)), NULL, NULL)), &w->a, &w->b,
-                                &w->c_codes))
-CALL(matmul_c_zero, qmm_matmul(w->context, DESC(desc_with(NULL, QUANT(with_zero(t)), NULL, NULL)), &w->a, &w->b,
-                               &w->c_codes))
+CALL(matmul_a_scale,
+     qmm_matmul(w->context, DESC(desc_with(QUANT(with_scale(t)), NULL, NULL, NULL)), &w->a, &w->b, &w->c_real))
+CALL(matmul_a_zero,
+     qmm_matmul(w->context, DESC(desc_with(QUANT(with_zero(t)), NULL, NULL, NULL)), &w->a, &w->b, &w->c_real))
+CALL(matmul_c_scale,
+     qmm_matmul(w->context, DESC(desc_with(NULL, QUANT(with_scale(t)), NULL, NULL)), &w->a, &w->b, &w->c_codes))
+CALL(matmul_c_zero,
+     qmm_matmul(w->context, DESC(desc_with(NULL, QUANT(with_zero(t)), NULL, NULL)), &w->a, &w->b, &w->c_codes))
 CALL(workspace_a, qmm_matmul_workspace(w->context, NULL, t, &w->b, &w->c, &w->results.bytes))
 CALL(workspace_b, qmm_matmul_workspace(w->context, NULL, &w->a, t, &w->c, &w->results.bytes))
 CALL(workspace_c, qmm_matmul_workspace(w->context, NULL, &w->a, &w->b, t, &w->results.bytes))
@@ -158,7 +159,8 @@ CALL(verify_b, qmm_verify_matmul(w->context, NULL, &w->a, t, &w->c, NULL, &w->re
 CALL(verify_c, qmm_verify_matmul(w->context, NULL, &w->a, &w->b, t, NULL, &w->results.verified))
 CALL(weights_bytes_b, qmm_weights_bytes(w->context, t, NULL, &w->results.bytes))
 CALL(weights_create_b, weights_with(t, NULL))
-CALL(weights_scale, weights_with(&w->b, QUANT(with_scale(t)))) /* per row is K here: only the tensor's faults are looked at */
+CALL(weights_scale,
+     weights_with(&w->b, QUANT(with_scale(t)))) /* per row is K here: only the tensor's faults are looked at */
 
 enum {
     CODES_8_4 = QMMI_CODES_8 | QMMI_CODES_4,
@@ -234,14 +236,14 @@ static void bad_types(const slot *s) {
         qmm_tensor t = *s->good;
         t.type = (qmm_type)i;
         if (s->types & QMMI_TYPE_BIT(i)) continue;
-        BAD(s->call(&t), said("%s: type %s (%d) of %s is not one of%s", s->function, qmm_type_name(t.type), i, s->name,
-                              list));
+        BAD(s->call(&t),
+            said("%s: type %s (%d) of %s is not one of%s", s->function, qmm_type_name(t.type), i, s->name, list));
     }
     for (size_t i = 0; i < COUNT_OF(others); i++) {
         qmm_tensor t = *s->good;
         t.type = (qmm_type)others[i];
-        BAD(s->call(&t), said("%s: type unknown type (%d) of %s is not one of%s", s->function, others[i], s->name,
-                              list));
+        BAD(s->call(&t),
+            said("%s: type unknown type (%d) of %s is not one of%s", s->function, others[i], s->name, list));
     }
 }
 
@@ -270,9 +272,15 @@ static void bad_strides(const slot *s) {
         BAD(s->call(&t), said("%s: row stride 9 of %s is odd: rows of %s begin on a byte", s->function, s->name,
                               qmm_type_name(t.type)));
         t = g, t.type = (qmm_type)type, t.row_stride = 8, t.batch = 2, t.batch_stride = 63;
-        BAD(s->call(&t), said("%s: batch stride 63 of %s is odd: matrices of %s begin on a byte", s->function,
-                              s->name, qmm_type_name(t.type)));
+        BAD(s->call(&t), said("%s: batch stride 63 of %s is odd: matrices of %s begin on a byte", s->function, s->name,
+                              qmm_type_name(t.type)));
     }
+}
+
+/* Calls that run nothing take tensors whose memory is not there yet: test_sizing. */
+static bool is_sizing(const char *function) {
+    return strcmp(function, "qmm_matmul_workspace") == 0 || strcmp(function, "qmm_matmul_explain") == 0 ||
+           strcmp(function, "qmm_weights_bytes") == 0;
 }
 
 static void bad_places(const slot *s) {
@@ -281,7 +289,7 @@ static void bad_places(const slot *s) {
     qmm_tensor t = *s->good;
     qmm_buffer *small;
     t.buffer = NULL;
-    BAD(s->call(&t), said("%s: buffer of %s is NULL", s->function, s->name));
+    if (!is_sizing(s->function)) BAD(s->call(&t), said("%s: buffer of %s is NULL", s->function, s->name));
     t.buffer = (qmm_buffer *)(void *)w->context;
     BAD(s->call(&t), said("%s: buffer of %s is not a buffer, or freed", s->function, s->name));
     t.buffer = (qmm_buffer *)(void *)w->weights;
@@ -290,8 +298,8 @@ static void bad_places(const slot *s) {
     /* One byte short, at the start and at the end of a buffer. */
     assert_int_equal(qmm_buffer_wrap(w->context, native, bytes - 1, &small), QMM_OK);
     t = *s->good, t.buffer = small, t.offset = 0;
-    BAD(s->call(&t), said("%s: %zu bytes at offset 0 of %s end past its %zu bytes", s->function, bytes, s->name,
-                          bytes - 1));
+    BAD(s->call(&t),
+        said("%s: %zu bytes at offset 0 of %s end past its %zu bytes", s->function, bytes, s->name, bytes - 1));
     qmm_buffer_free(small);
     t = *s->good, t.offset = WORLD_BYTES - bytes + element;
     BAD(s->call(&t), said("%s: %zu bytes at offset %zu of %s end past its %d bytes", s->function, bytes, t.offset,
@@ -309,12 +317,12 @@ static void bad_sizes(const slot *s) {
     qmm_tensor t = *s->good;
     t.rows = INT64_MAX, t.row_stride = 8 > t.cols ? 8 : t.cols;
     BAD(s->call(&t), said("%s: the size of %s, %" PRId64 " x %" PRId64 " with strides %" PRId64 " and %" PRId64
-                          " in a batch of 1, overflows", s->function, s->name, t.rows, t.cols, t.row_stride,
-                          t.batch_stride));
+                          " in a batch of 1, overflows",
+                          s->function, s->name, t.rows, t.cols, t.row_stride, t.batch_stride));
     t = *s->good, t.batch = INT64_MAX, t.batch_stride = 1024;
     BAD(s->call(&t), said("%s: the size of %s, %" PRId64 " x %" PRId64 " with strides %" PRId64
-                          " and 1024 in a batch of %" PRId64 ", overflows", s->function, s->name, t.rows, t.cols,
-                          t.row_stride, t.batch));
+                          " and 1024 in a batch of %" PRId64 ", overflows",
+                          s->function, s->name, t.rows, t.cols, t.row_stride, t.batch));
     if (!s->written || s->good->rows < 2) return;
     t = *s->good, t.batch = 2, t.batch_stride = (t.rows - 1) * t.row_stride + t.cols - 1;
     BAD(s->call(&t), said("%s: batch stride %" PRId64 " of %s makes its matrices overlap, and it is written",
@@ -337,7 +345,8 @@ static void test_tensors(void **state) {
 /* ---- sizes near 2^31, 2^32, 2^63 ---------------------------------------------------------------------------------- */
 
 static const int64_t extremes[] = {
-    INT64_C(-1), INT64_C(-0x80000000), INT64_MIN, INT64_C(0x7fffffff), INT64_C(0x80000000), INT64_C(0x100000000),
+    INT64_C(-1),          INT64_C(-0x80000000),        INT64_MIN,
+    INT64_C(0x7fffffff),  INT64_C(0x80000000),         INT64_C(0x100000000),
     INT64_C(0x100000001), INT64_C(0x4000000000000000), INT64_MAX,
 };
 
@@ -345,9 +354,9 @@ static const int64_t extremes[] = {
 static void extreme_case(const slot *s, const qmm_tensor *t, int *cases) {
     const qmm_status got = s->call(t);
     ++*cases;
-    if (!expect(got == QMM_INVALID_ARGUMENT, "%s %s: %" PRId64 " x %" PRId64 " stride %" PRId64 " batch %" PRId64
-                " stride %" PRId64 ": %s", s->function, s->name, t->rows, t->cols, t->row_stride, t->batch,
-                t->batch_stride, qmm_status_name(got)))
+    if (!expect(got == QMM_INVALID_ARGUMENT,
+                "%s %s: %" PRId64 " x %" PRId64 " stride %" PRId64 " batch %" PRId64 " stride %" PRId64 ": %s",
+                s->function, s->name, t->rows, t->cols, t->row_stride, t->batch, t->batch_stride, qmm_status_name(got)))
         world_poison(w);
 }
 
@@ -458,7 +467,8 @@ static int quantize_nothing_dynamic(void) {
 
 static int measure_nothing(void) {
     const qmm_status range = qmm_find_range(w->context, &no_reals, NULL, &w->results.min, &w->results.max);
-    return range == QMM_OK && qmm_measure_error(w->context, &no_reals, &no_reals, &w->results.measure) == QMM_OK ? 0 : 1;
+    return range == QMM_OK && qmm_measure_error(w->context, &no_reals, &no_reals, &w->results.measure) == QMM_OK ? 0
+                                                                                                                 : 1;
 }
 
 static void test_empty_batch(void **state) {
@@ -574,7 +584,7 @@ static void test_host_values(void **state) {
     BAD(quantize_with(host_quant(1.0f, 128, 0)), "qmm_quantize: zero value 128 of quant is outside -128 to 127");
     BAD(quantize_with(host_quant(1.0f, INT32_MIN, 0)),
         "qmm_quantize: zero value -2147483648 of quant is outside -128 to 127");
-    BAD(quantize_with(host_quant(1.0f, 8, 4)), "qmm_quantize: zero value 8 of quant is outside -8 to 7");
+    BAD(quantize_with(host_quant(1.0f, 128, 4)), "qmm_quantize: zero value 128 of quant is outside -128 to 127");
     BAD(qmm_quantize(w->context, &w->x, QUANT(host_quant(1.0f, -1, 0)), TENSOR(typed(w->q, QMM_U8))),
         "qmm_quantize: zero value -1 of quant is outside 0 to 255");
     BAD(qmm_matmul(w->context, DESC(desc_with(QUANT(host_quant(1.0f, 256, 0)), NULL, NULL, NULL)),
@@ -601,7 +611,8 @@ static void test_granularity(void **state) {
         "qmm_quantize: granularity 5 of quant is none of qmm_granularity");
     BAD(quantize_with(quant_of((qmm_granularity)-1, 0, s, NULL)),
         "qmm_quantize: granularity -1 of quant is none of qmm_granularity");
-    BAD(quantize_with(quant_of(QMM_PER_ROW, 4, s, NULL)), "qmm_quantize: group size 4 of quant must be 0: it is per row");
+    BAD(quantize_with(quant_of(QMM_PER_ROW, 4, s, NULL)),
+        "qmm_quantize: group size 4 of quant must be 0: it is per row");
     BAD(quantize_with(quant_of(QMM_PER_TENSOR, -4, NULL, NULL)),
         "qmm_quantize: group size -4 of quant must be 0: it is per tensor");
     BAD(quantize_with(quant_of(QMM_PER_ROW_GROUP, 0, s, NULL)), "qmm_quantize: group size 0 of quant is less than 1");
@@ -645,8 +656,8 @@ static void test_granularity(void **state) {
         "qmm_quantize_dynamic: scale of quant is NULL: it is where the scales go");
     BAD(qmm_quantize_dynamic(w->context, &w->x, QUANT(quant_of(QMM_PER_TENSOR, 0, NULL, &w->zeros_out)), &w->q),
         "qmm_quantize_dynamic: scale of quant is NULL: it is where the scales go");
-    BAD(qmm_quantize_dynamic(w->context, TENSOR(batched(w->x, 2, 0)), QUANT(quant_of(QMM_PER_ROW, 0, &w->scales_out, NULL)),
-                             TENSOR(batched(w->q, 2, 48))),
+    BAD(qmm_quantize_dynamic(w->context, TENSOR(batched(w->x, 2, 0)),
+                             QUANT(quant_of(QMM_PER_ROW, 0, &w->scales_out, NULL)), TENSOR(batched(w->q, 2, 48))),
         "qmm_quantize_dynamic: batch 1 of scale of quant is not 2");
     {
         qmm_quant given = quant_of(QMM_PER_ROW, 0, &w->scales_out, NULL);
@@ -768,15 +779,19 @@ static void test_overlap(void **state) {
     BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &c_on_scales),
         "qmm_matmul: c overlaps scale of quant_b, and c is written");
     desc = desc_with(NULL, &w->row_quant, NULL, NULL);
-    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &c_on_scales), "qmm_matmul: c overlaps scale of quant_c, and c is written");
+    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &c_on_scales),
+        "qmm_matmul: c overlaps scale of quant_c, and c is written");
     /* Workspace is written too. */
     desc = desc_with(NULL, NULL, NULL, NULL), desc.workspace = w->out, desc.workspace_offset = 512;
     desc.workspace_bytes = 256;
-    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c), "qmm_matmul: workspace overlaps c, and workspace is written");
+    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c),
+        "qmm_matmul: workspace overlaps c, and workspace is written");
     desc.workspace = w->in, desc.workspace_offset = 256;
-    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c), "qmm_matmul: workspace overlaps a, and workspace is written");
+    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c),
+        "qmm_matmul: workspace overlaps a, and workspace is written");
     desc.workspace_offset = 512;
-    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c), "qmm_matmul: workspace overlaps b, and workspace is written");
+    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c),
+        "qmm_matmul: workspace overlaps b, and workspace is written");
     desc.bias = &w->bias, desc.workspace_offset = 1024, desc.workspace_bytes = 64;
     BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c_real),
         "qmm_matmul: workspace overlaps bias, and workspace is written");
@@ -811,11 +826,15 @@ static void test_allowed_overlap(void **state) {
     (void)state;
     /* Sub-matrices side by side of one parent of bytes: codes in columns 0-7, quantized into 8-15. */
     memcpy(bytes, w->in_copy + 256, 96);
-    expect_ok(w->context, qmm_requantize(w->context, TENSOR(tensor_at(shared, 0, QMM_S8, 6, 8, 16)), NULL,
-                                         TENSOR(tensor_at(shared, 8, QMM_S8, 6, 8, 16)), NULL), "side by side");
+    expect_ok(w->context,
+              qmm_requantize(w->context, TENSOR(tensor_at(shared, 0, QMM_S8, 6, 8, 16)), NULL,
+                             TENSOR(tensor_at(shared, 8, QMM_S8, 6, 8, 16)), NULL),
+              "side by side");
     for (int i = 0; i < 6; i++) expect_bytes(bytes + i * 16 + 8, bytes + i * 16, 8, "side by side");
-    expect_ok(w->context, qmm_requantize(w->context, TENSOR(tensor_at(shared, 8, QMM_S8, 6, 8, 16)), NULL,
-                                         TENSOR(tensor_at(shared, 0, QMM_S8, 6, 8, 16)), NULL), "side by side, turned");
+    expect_ok(w->context,
+              qmm_requantize(w->context, TENSOR(tensor_at(shared, 8, QMM_S8, 6, 8, 16)), NULL,
+                             TENSOR(tensor_at(shared, 0, QMM_S8, 6, 8, 16)), NULL),
+              "side by side, turned");
     BAD(qmm_requantize(w->context, TENSOR(tensor_at(shared, 0, QMM_S8, 6, 8, 16)), NULL,
                        TENSOR(tensor_at(shared, 7, QMM_S8, 6, 8, 16)), NULL),
         "qmm_requantize: target overlaps source, and target is written");
@@ -823,8 +842,10 @@ static void test_allowed_overlap(void **state) {
                        TENSOR(tensor_at(shared, 9, QMM_S8, 6, 8, 16)), NULL), /* wraps round to the next row */
         "qmm_requantize: target overlaps source, and target is written");
     /* 4-bit codes side by side. */
-    expect_ok(w->context, qmm_requantize(w->context, TENSOR(tensor_at(shared, 0, QMM_S4, 6, 8, 16)), NULL,
-                                         TENSOR(tensor_at(shared, 4, QMM_U4, 6, 8, 16)), NULL), "nibbles side by side");
+    expect_ok(w->context,
+              qmm_requantize(w->context, TENSOR(tensor_at(shared, 0, QMM_S4, 6, 8, 16)), NULL,
+                             TENSOR(tensor_at(shared, 4, QMM_U4, 6, 8, 16)), NULL),
+              "nibbles side by side");
     /* Floats: x in columns 0-7 of a parent, dequantized codes from elsewhere into 8-15, range of the left untouched. */
     memset(qmm_buffer_native(shared), 0, sizeof whole);
     expect_ok(w->context, qmm_dequantize(w->context, &w->codes, NULL, TENSOR(tensor_at(shared, 32, QMM_F32, 6, 8, 16))),
@@ -832,7 +853,8 @@ static void test_allowed_overlap(void **state) {
     memcpy(whole, qmm_buffer_native(shared), sizeof whole);
     for (int i = 0; i < 6; i++)
         for (int j = 0; j < 8; j++)
-            expect(whole[i][j] == 0.0f && whole[i][j + 8] == (float)(int8_t)w->in_copy[256 + i * 8 + j], "(%d,%d)", i, j);
+            expect(whole[i][j] == 0.0f && whole[i][j + 8] == (float)(int8_t)w->in_copy[256 + i * 8 + j], "(%d,%d)", i,
+                   j);
     /* The residual is c itself. */
     memcpy(bytes, w->in_copy + 1280, 120);
     desc.residual = TENSOR(tensor_at(shared, 0, QMM_F32, 6, 5, 5));
@@ -844,11 +866,14 @@ static void test_allowed_overlap(void **state) {
     world_poison(w);
     /* Heads of a batch interleaved in each row of c: 2 matrices of 6 x 5, rows 10 apart, matrices 5 apart. */
     desc.residual = NULL;
-    expect_ok(w->context, qmm_matmul(w->context, NULL, TENSOR(batched(w->a, 2, 0)), TENSOR(batched(w->b, 2, 3)),
-                                     TENSOR(batched(tensor_at(shared, 0, QMM_S32, 6, 5, 5), 2, 30))), "heads apart");
+    expect_ok(w->context,
+              qmm_matmul(w->context, NULL, TENSOR(batched(w->a, 2, 0)), TENSOR(batched(w->b, 2, 3)),
+                         TENSOR(batched(tensor_at(shared, 0, QMM_S32, 6, 5, 5), 2, 30))),
+              "heads apart");
     memcpy(apart, bytes, sizeof apart);
-    expect_ok(w->context, qmm_matmul(w->context, NULL, TENSOR(batched(w->a, 2, 0)), TENSOR(batched(w->b, 2, 3)),
-                                     TENSOR(batched(tensor_at(shared, 0, QMM_S32, 6, 5, 10), 2, 5))),
+    expect_ok(w->context,
+              qmm_matmul(w->context, NULL, TENSOR(batched(w->a, 2, 0)), TENSOR(batched(w->b, 2, 3)),
+                         TENSOR(batched(tensor_at(shared, 0, QMM_S32, 6, 5, 10), 2, 5))),
               "heads interleaved");
     memcpy(heads, bytes, sizeof heads);
     for (int h = 0; h < 2; h++)
@@ -900,8 +925,7 @@ static void test_matmul_rules(void **state) {
     expect_ok(w->context, qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c_real), "a bias of N x 1");
     world_poison(w);
     desc = desc_with(NULL, NULL, NULL, TENSOR(sized(w->residual, 5, 6)));
-    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c_real),
-        "qmm_matmul: residual is 5 x 6, not the 6 x 5 of c");
+    BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c_real), "qmm_matmul: residual is 5 x 6, not the 6 x 5 of c");
     desc.residual = TENSOR(batched(w->residual, 2, 30));
     BAD(qmm_matmul(w->context, &desc, &w->a, &w->b, &w->c_real),
         "qmm_matmul: batch 2 of residual is neither 1 nor the 1 of c");
@@ -939,7 +963,8 @@ static void test_k_limit(void **state) {
         if (k + 1 > LENGTH) continue;
         BAD(qmm_matmul(w->context, &desc, &a, &b, &c),
             said("qmm_matmul: K %" PRId64 " is more than %" PRId64
-                 ", the most an s32 c of %s can hold: choose another type for c", k + 1, k, cases[i].pair));
+                 ", the most an s32 c of %s can hold: choose another type for c",
+                 k + 1, k, cases[i].pair));
         expect_ok(w->context, qmm_matmul(w->context, &desc, &a, &b, &real), cases[i].pair);
     }
     for (int a = 0; a <= 11; a++)
@@ -1007,9 +1032,11 @@ static void test_weights(void **state) {
     BAD(qmm_matmul(w->context, &desc, &w->a, NULL, &w->c),
         "qmm_matmul: transpose_b of desc is set beside its weights, which are laid out already");
     desc.transpose_b = 0, desc.weights = (const qmm_weights *)(const void *)w->context;
-    BAD(qmm_matmul(w->context, &desc, &w->a, NULL, &w->c), "qmm_matmul: weights of desc is not packed weights, or freed");
+    BAD(qmm_matmul(w->context, &desc, &w->a, NULL, &w->c),
+        "qmm_matmul: weights of desc is not packed weights, or freed");
     desc.weights = (const qmm_weights *)(const void *)w->in;
-    BAD(qmm_matmul(w->context, &desc, &w->a, NULL, &w->c), "qmm_matmul: weights of desc is not packed weights, or freed");
+    BAD(qmm_matmul(w->context, &desc, &w->a, NULL, &w->c),
+        "qmm_matmul: weights of desc is not packed weights, or freed");
     desc.weights = w->weights;
     BAD(qmm_matmul(w->context, &desc, TENSOR(sized(w->a, 6, 7)), NULL, &w->c), "qmm_matmul: K is 7 in a but 8 in b");
     BAD(qmm_matmul(w->context, &desc, &w->a, NULL, TENSOR(sized(w->c, 6, 4))),
@@ -1041,8 +1068,9 @@ static void test_weights(void **state) {
 /* ---- kernels ------------------------------------------------------------------------------------------------------ */
 
 static void test_kernels(void **state) {
-    static const char *const names[] = { "", "cpu", "cpu:matmul", "cpu:matmul:nosuch", "cpu:matmul:reference ",
-                                         "CPU:MATMUL:REFERENCE", "cuda:matmul:mma" };
+    static const char *const names[] = {
+        "", "cpu", "cpu:matmul", "cpu:matmul:nosuch", "cpu:matmul:reference ", "CPU:MATMUL:REFERENCE", "cuda:matmul:mma"
+    };
     const char *reason = "K is 0";
     const qmm_tensor a = tensor_at(w->in, 0, QMM_S8, 6, 0, 0), b = tensor_at(w->in, 0, QMM_S8, 0, 5, 5);
     (void)state;
@@ -1101,7 +1129,8 @@ static void test_buffers(void **state) {
     BAD(qmm_buffer_wrap(c, bytes, 16, NULL), "qmm_buffer_wrap: buffer is NULL");
     BAD(qmm_buffer_wrap(c, NULL, 1, &buffer), "qmm_buffer_wrap: native is NULL but bytes is 1");
     BAD(qmm_buffer_wrap(c, bytes, SIZE_MAX, &buffer),
-        said("qmm_buffer_wrap: bytes %zu from native %p is past the end of the address space", SIZE_MAX, (void *)bytes));
+        said("qmm_buffer_wrap: bytes %zu from native %p is past the end of the address space", SIZE_MAX,
+             (void *)bytes));
     BAD(qmm_buffer_upload(c, NULL, 0, bytes, 1), "qmm_buffer_upload: buffer is NULL");
     BAD(qmm_buffer_upload(c, wrong, 0, bytes, 1), "qmm_buffer_upload: buffer is not a buffer, or freed");
     BAD(qmm_buffer_upload(c, (qmm_buffer *)(void *)c, 0, bytes, 1),
@@ -1210,8 +1239,8 @@ static void test_ranges(void **state) {
     BAD(range_with(o), "qmm_find_range: bits 9 of options cannot be had in s8");
     for (size_t i = 0; i < COUNT_OF(percentiles); i++) {
         o = (qmm_range_options)QMM_RANGE_OPTIONS_INIT, o.percentile = percentiles[i];
-        BAD(range_with(o), said("qmm_find_range: percentile %g of options is not above 50 and at most 100",
-                                percentiles[i]));
+        BAD(range_with(o),
+            said("qmm_find_range: percentile %g of options is not above 50 and at most 100", percentiles[i]));
     }
     for (size_t i = 0; i < COUNT_OF(averages); i++) {
         o = (qmm_range_options)QMM_RANGE_OPTIONS_INIT, o.moving_average = averages[i];
@@ -1221,8 +1250,8 @@ static void test_ranges(void **state) {
     BAD(range_with(o), "qmm_find_range: moving average 0.5 of options needs method MINMAX");
     o = (qmm_range_options)QMM_RANGE_OPTIONS_INIT, o.symmetric = 0, o.method = QMM_RANGE_ENTROPY;
     expect_error(w->context, range_with(o), QMM_INVALID_ARGUMENT, NULL);
-    expect(strstr(qmm_context_error(w->context), "ENTROPY") && strstr(qmm_context_error(w->context), "symmetric"),
-           "%s", qmm_context_error(w->context));
+    expect(strstr(qmm_context_error(w->context), "ENTROPY") && strstr(qmm_context_error(w->context), "symmetric"), "%s",
+           qmm_context_error(w->context));
     BAD(qmm_measure_error(w->context, &w->x, &w->x, NULL), "qmm_measure_error: measure is NULL");
     BAD(qmm_compare(w->context, &w->x, &w->x, NULL), "qmm_compare: result is NULL");
     BAD(qmm_verify_matmul(w->context, NULL, &w->a, &w->b, &w->c, NULL, NULL), "qmm_verify_matmul: result is NULL");
@@ -1251,17 +1280,18 @@ static void test_without_context(void **state) {
         qmm_type type;
         int bits;
     } bad[] = {
-        { 1.0, -1.0, QMM_S8, 0 }, { NAN, 1.0, QMM_S8, 0 },        { -1.0, NAN, QMM_S8, 0 },
+        { 1.0, -1.0, QMM_S8, 0 },      { NAN, 1.0, QMM_S8, 0 },      { -1.0, NAN, QMM_S8, 0 },
         { -INFINITY, 0.0, QMM_S8, 0 }, { 0.0, INFINITY, QMM_S8, 0 }, { 0.0, 1.0, QMM_F32, 0 },
-        { 0.0, 1.0, QMM_S32, 0 }, { 0.0, 1.0, (qmm_type)0, 0 },   { 0.0, 1.0, (qmm_type)99, 0 },
-        { 0.0, 1.0, QMM_S8, 1 },  { 0.0, 1.0, QMM_S8, 9 },        { 0.0, 1.0, QMM_S16, 8 },
-        { 0.0, 1.0, QMM_U4, -4 }, { 0.0, 1.0, QMM_U16, 17 },
+        { 0.0, 1.0, QMM_S32, 0 },      { 0.0, 1.0, (qmm_type)0, 0 }, { 0.0, 1.0, (qmm_type)99, 0 },
+        { 0.0, 1.0, QMM_S8, 1 },       { 0.0, 1.0, QMM_S8, 9 },      { 0.0, 1.0, QMM_S16, 8 },
+        { 0.0, 1.0, QMM_U4, -4 },      { 0.0, 1.0, QMM_U16, 17 },
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         for (int symmetric = 0; symmetric < 2; symmetric++)
             expect(qmm_choose_params(bad[i].min, bad[i].max, bad[i].type, bad[i].bits, symmetric, &scale, &zero) ==
-                           QMM_INVALID_ARGUMENT && scale == 77.0f && zero == 77,
+                           QMM_INVALID_ARGUMENT &&
+                       scale == 77.0f && zero == 77,
                    "choose_params %zu", i);
     expect(qmm_choose_params(0, 1, QMM_S8, 0, 1, NULL, &zero) == QMM_INVALID_ARGUMENT, "NULL scale");
     expect(qmm_choose_params(0, 1, QMM_S8, 0, 1, &scale, NULL) == QMM_INVALID_ARGUMENT, "NULL zero");
@@ -1280,10 +1310,12 @@ static void test_without_context(void **state) {
         world_unharmed(w);
     }
     expect(qmm_calibrator_observe(NULL, &w->x) == QMM_INVALID_ARGUMENT, "observe of NULL");
-    expect(qmm_calibrator_observe((qmm_calibrator *)(void *)w->in, &w->x) == QMM_INVALID_ARGUMENT, "observe of a buffer");
+    expect(qmm_calibrator_observe((qmm_calibrator *)(void *)w->in, &w->x) == QMM_INVALID_ARGUMENT,
+           "observe of a buffer");
     expect(qmm_calibrator_range(NULL, &w->results.min, &w->results.max) == QMM_INVALID_ARGUMENT, "range of NULL");
     expect(qmm_calibrator_range((qmm_calibrator *)(void *)w->in, &w->results.min, &w->results.max) ==
-               QMM_INVALID_ARGUMENT, "range of a buffer");
+               QMM_INVALID_ARGUMENT,
+           "range of a buffer");
     expect(strcmp(qmm_context_error(NULL), "not a context") == 0, "error of NULL");
     expect(qmm_context_error_status(NULL) == QMM_INVALID_ARGUMENT, "error status of NULL");
     expect(strcmp(qmm_context_error((qmm_context *)(void *)w->in), "not a context") == 0, "error of a buffer");
@@ -1396,6 +1428,49 @@ static void test_wild_struct_size(void **state) {
     end_of_test();
 }
 
+static void count_rows(void *user, const char *kernel, const char *reason) {
+    (void)kernel, (void)reason;
+    ++*(int *)user;
+}
+
+/* Sizes are the same before there is memory, whatever the call needs: zero points, a bias, groups. */
+static void test_sizing(void **state) {
+    qmm_tensor a = w->large_a, b = w->large_b, c = w->large_c, scale, bias;
+    qmm_quant quant = w->large_quant;
+    qmm_matmul_desc desc = QMM_MATMUL_DESC_INIT;
+    size_t with_memory = 1, without = 2, bytes = 1, bytes_without = 2;
+    int rows = 0;
+    (void)state;
+    desc.quant_a = &w->large_quant;
+    expect_ok(w->context, qmm_matmul_workspace(w->context, &desc, &a, &b, &c, &with_memory), "workspace");
+    expect_ok(w->context, qmm_weights_bytes(w->context, &b, NULL, &bytes), "bytes");
+    a.buffer = b.buffer = c.buffer = NULL;
+    if (quant.scale) scale = *quant.scale, scale.buffer = NULL, quant.scale = &scale;
+    desc.quant_a = &quant;
+    expect_ok(w->context, qmm_matmul_workspace(w->context, &desc, &a, &b, &c, &without), "workspace without memory");
+    expect(with_memory == without, "workspace of %zu bytes, without memory %zu", with_memory, without);
+    expect_ok(w->context, qmm_weights_bytes(w->context, &b, NULL, &bytes_without), "bytes without memory");
+    expect(bytes == bytes_without, "weights of %zu bytes, without memory %zu", bytes, bytes_without);
+    expect_ok(w->context, qmm_matmul_explain(w->context, &desc, &a, &b, &c, count_rows, &rows), "explain");
+    expect(rows > 0, "no rows explained");
+    bias = (qmm_tensor){ NULL, 0, QMM_S32, 1, c.cols, c.cols, 1, 0 };
+    desc.bias = &bias;
+    expect_ok(w->context, qmm_matmul_workspace(w->context, &desc, &a, &b, &c, &without), "workspace with a bias");
+    BAD(qmm_matmul(w->context, &desc, &a, &b, &c), "qmm_matmul: buffer of a is NULL");
+    world_works(w);
+    end_of_test();
+}
+
+static void test_queue(void **state) {
+    (void)state;
+    expect(qmm_context_native_queue(w->context) == NULL && qmm_context_native_queue(NULL) == NULL,
+           "the CPU has a queue");
+    BAD(qmm_context_set_queue(w->context, NULL), "qmm_context_set_queue: native_queue is NULL");
+    BAD(qmm_context_set_queue(w->context, w), "qmm_context_set_queue: the CPU has no queue to set");
+    expect(qmm_context_set_queue(NULL, w) == QMM_INVALID_ARGUMENT, "no context");
+    end_of_test();
+}
+
 static void test_result_sizes(void **state) {
     static const size_t offsets[] = { 0, 8 };
     (void)state;
@@ -1405,19 +1480,23 @@ static void test_result_sizes(void **state) {
         qmm_backend_info backend = QMM_BACKEND_INFO_INIT;
         const host_results before = *r;
         r->measure.struct_size = r->verified.struct_size = r->compared.struct_size = r->device.struct_size = offsets[i];
-        expect_error(w->context, qmm_measure_error(w->context, &w->x, &w->x, &r->measure), QMM_INVALID_ARGUMENT,
-                     said("qmm_measure_error: struct_size %zu of measure is less than %zu: set it from its ..._INIT macro",
-                          offsets[i], sizeof r->measure));
+        expect_error(
+            w->context, qmm_measure_error(w->context, &w->x, &w->x, &r->measure), QMM_INVALID_ARGUMENT,
+            said("qmm_measure_error: struct_size %zu of measure is less than %zu: set it from its ..._INIT macro",
+                 offsets[i], sizeof r->measure));
         expect_error(w->context, qmm_compare(w->context, &w->x, &w->x, &r->compared), QMM_INVALID_ARGUMENT,
                      said("qmm_compare: struct_size %zu of result is less than %zu: set it from its ..._INIT macro",
                           offsets[i], sizeof r->compared));
-        expect_error(w->context, qmm_verify_matmul(w->context, NULL, &w->a, &w->b, &w->c, NULL, &r->verified),
-                     QMM_INVALID_ARGUMENT,
-                     said("qmm_verify_matmul: struct_size %zu of result is less than %zu: set it from its ..._INIT macro",
-                          offsets[i], sizeof r->verified));
-        expect_error(w->context, qmm_context_get_device_info(w->context, &r->device), QMM_INVALID_ARGUMENT,
-                     said("qmm_context_get_device_info: struct_size %zu of info is less than %zu: set it from its ..._INIT "
-                          "macro", offsets[i], sizeof r->device));
+        expect_error(
+            w->context, qmm_verify_matmul(w->context, NULL, &w->a, &w->b, &w->c, NULL, &r->verified),
+            QMM_INVALID_ARGUMENT,
+            said("qmm_verify_matmul: struct_size %zu of result is less than %zu: set it from its ..._INIT macro",
+                 offsets[i], sizeof r->verified));
+        expect_error(
+            w->context, qmm_context_get_device_info(w->context, &r->device), QMM_INVALID_ARGUMENT,
+            said("qmm_context_get_device_info: struct_size %zu of info is less than %zu: set it from its ..._INIT "
+                 "macro",
+                 offsets[i], sizeof r->device));
         r->measure.struct_size = before.measure.struct_size;
         r->verified.struct_size = before.verified.struct_size;
         r->compared.struct_size = before.compared.struct_size;
@@ -1469,7 +1548,7 @@ static void some_release(void *user, void *pointer, size_t bytes) {
 static void test_open(void **state) {
     const qmm_context_options plain = QMM_CONTEXT_OPTIONS_INIT;
     qmm_context_options o;
-    qmm_allocator half = { 0 };
+    qmm_allocator half = QMM_ALLOCATOR_INIT;
     qmm_context *context;
     static char long_name[5000];
     char text[16];
@@ -1488,8 +1567,7 @@ static void test_open(void **state) {
     expect_open("cpu:0:0", plain, QMM_INVALID_ARGUMENT, NOT_UNDERSTOOD("cpu:0:0"));
     expect_open("cpu:99999999999999999999", plain, QMM_INVALID_ARGUMENT, NOT_UNDERSTOOD("cpu:99999999999999999999"));
     expect_open("cpu:1", plain, QMM_NO_DEVICE, "qmm_context_open: no device 'cpu:1': there are 1, numbered from 0");
-    expect_open("nosuch", plain, QMM_NO_DEVICE,
-                "qmm_context_open: no device 'nosuch': this build has no such backend");
+    expect_open("nosuch", plain, QMM_NO_DEVICE, "qmm_context_open: no device 'nosuch': this build has no such backend");
     expect_open("nosuch:3", plain, QMM_NO_DEVICE,
                 "qmm_context_open: no device 'nosuch:3': this build has no such backend");
     expect_open("CPU", plain, QMM_NO_DEVICE, "qmm_context_open: no device 'CPU': this build has no such backend");
@@ -1523,16 +1601,16 @@ static void test_open(void **state) {
 
 #define HALF(what) "qmm_context_open: allocator of options has one of " what " but not the other"
     o = plain, o.allocator = &half;
-    half = (qmm_allocator){ NULL, some_allocate, NULL, NULL, NULL };
+    half = (qmm_allocator){ sizeof half, NULL, some_allocate, NULL, NULL, NULL };
     expect_open("cpu", o, QMM_INVALID_ARGUMENT, HALF("allocate and release"));
-    half = (qmm_allocator){ NULL, NULL, some_release, NULL, NULL };
+    half = (qmm_allocator){ sizeof half, NULL, NULL, some_release, NULL, NULL };
     expect_open("cpu", o, QMM_INVALID_ARGUMENT, HALF("allocate and release"));
-    half = (qmm_allocator){ NULL, NULL, NULL, some_allocate, NULL };
+    half = (qmm_allocator){ sizeof half, NULL, NULL, NULL, some_allocate, NULL };
     expect_open("cpu", o, QMM_INVALID_ARGUMENT, HALF("allocate_device and release_device"));
-    half = (qmm_allocator){ NULL, NULL, NULL, NULL, some_release };
+    half = (qmm_allocator){ sizeof half, NULL, NULL, NULL, NULL, some_release };
     expect_open("cpu", o, QMM_INVALID_ARGUMENT, HALF("allocate_device and release_device"));
 #undef HALF
-    half = (qmm_allocator){ NULL, some_allocate, some_release, NULL, NULL };
+    half = (qmm_allocator){ sizeof half, NULL, some_allocate, some_release, NULL, NULL };
     expect_open("cpu", o, QMM_OUT_OF_MEMORY, "qmm_context_open: no memory for a context");
     o = plain, o.native_queue = text;
     expect_open("cpu", o, QMM_INVALID_ARGUMENT,
@@ -1546,19 +1624,33 @@ static void test_open(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors),        cmocka_unit_test(test_extreme_sizes),
-        cmocka_unit_test(test_matrix_sizes),   cmocka_unit_test(test_claimed_sizes),
-        cmocka_unit_test(test_empty_batch),    cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_host_values),    cmocka_unit_test(test_granularity),
-        cmocka_unit_test(test_device_scales),  cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_overlap_storage), cmocka_unit_test(test_allowed_overlap),
-        cmocka_unit_test(test_matmul_rules),   cmocka_unit_test(test_k_limit),
-        cmocka_unit_test(test_workspace),      cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_kernels),        cmocka_unit_test(test_buffers),
-        cmocka_unit_test(test_other_device),   cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_without_context), cmocka_unit_test(test_struct_sizes),
-        cmocka_unit_test(test_wild_struct_size), cmocka_unit_test(test_result_sizes),
+        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_extreme_sizes),
+        cmocka_unit_test(test_matrix_sizes),
+        cmocka_unit_test(test_claimed_sizes),
+        cmocka_unit_test(test_empty_batch),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_host_values),
+        cmocka_unit_test(test_granularity),
+        cmocka_unit_test(test_device_scales),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_overlap_storage),
+        cmocka_unit_test(test_allowed_overlap),
+        cmocka_unit_test(test_matmul_rules),
+        cmocka_unit_test(test_k_limit),
+        cmocka_unit_test(test_workspace),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_buffers),
+        cmocka_unit_test(test_other_device),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_without_context),
+        cmocka_unit_test(test_struct_sizes),
+        cmocka_unit_test(test_wild_struct_size),
+        cmocka_unit_test(test_result_sizes),
         cmocka_unit_test(test_open),
+        cmocka_unit_test(test_sizing),
+        cmocka_unit_test(test_queue),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -25,7 +25,8 @@ static unsigned char model[2][BYTES + 2 * GUARD], memory[2][BYTES + 2 * GUARD];
 
 static void check_model(int line) {
     for (int i = 0; i < 2; i++)
-        if (!expect_bytes(memory[i], model[i], sizeof model[i], "memory and its guards")) print_error("    ^ line %d\n", line);
+        if (!expect_bytes(memory[i], model[i], sizeof model[i], "memory and its guards"))
+            print_error("    ^ line %d\n", line);
 }
 
 static void test_copies(void **state) {
@@ -46,13 +47,17 @@ static void test_copies(void **state) {
             unsigned char got[BYTES];
             for (int async = 0; async < 2; async++) {
                 memcpy(model[0] + GUARD + at, host, bytes);
-                expect_ok(c, async ? qmm_buffer_upload_async(c, buffer[0], at, host, bytes)
-                                   : qmm_buffer_upload(c, buffer[0], at, host, bytes), "upload");
+                expect_ok(c,
+                          async ? qmm_buffer_upload_async(c, buffer[0], at, host, bytes)
+                                : qmm_buffer_upload(c, buffer[0], at, host, bytes),
+                          "upload");
                 expect_ok(c, qmm_context_synchronize(c), "synchronize");
                 check_model(__LINE__);
                 memset(got, 0, sizeof got);
-                expect_ok(c, async ? qmm_buffer_download_async(c, buffer[0], at, got, bytes)
-                                   : qmm_buffer_download(c, buffer[0], at, got, bytes), "download");
+                expect_ok(c,
+                          async ? qmm_buffer_download_async(c, buffer[0], at, got, bytes)
+                                : qmm_buffer_download(c, buffer[0], at, got, bytes),
+                          "download");
                 expect_ok(c, qmm_context_synchronize(c), "synchronize");
                 expect_bytes(got, host, bytes, "download");
             }
@@ -146,11 +151,13 @@ static qmm_tensor strided(qmm_type type, int64_t rows, int64_t cols, int64_t pad
 
 static const struct {
     int64_t rows, cols;
-} shapes[] = { { 1, 1 }, { 1, 2 }, { 2, 1 }, { 3, 7 }, { 5, 16 }, { 4, 31 }, { 7, 33 }, { 9, 64 }, { 2, 257 }, { 64, 65 } };
+} shapes[] = { { 1, 1 },  { 1, 2 },  { 2, 1 },  { 3, 7 },   { 5, 16 },
+               { 4, 31 }, { 7, 33 }, { 9, 64 }, { 2, 257 }, { 64, 65 } };
 
 typedef qmm_status (*convert)(qmm_context *, const qmm_tensor *, const qmm_quant *, const qmm_tensor *);
 
-static qmm_status requantize(qmm_context *c, const qmm_tensor *source, const qmm_quant *quant, const qmm_tensor *target) {
+static qmm_status requantize(qmm_context *c, const qmm_tensor *source, const qmm_quant *quant,
+                             const qmm_tensor *target) {
     return qmm_requantize(c, source, NULL, target, quant);
 }
 
@@ -290,7 +297,8 @@ static void guard_matmul(qmm_context *c, int64_t m, int64_t n, int64_t k, qmm_ty
 static void test_guarded_matmul(void **state) {
     static const qmm_type bs[] = { QMM_S8, QMM_U8, QMM_S4, QMM_U4 };
     static const qmm_type cs[] = { QMM_S32, QMM_F32, QMM_F16, QMM_BF16, QMM_S8, QMM_U8, QMM_S16, QMM_U16 };
-    static const int64_t sizes[][3] = { { 1, 1, 1 }, { 1, 3, 2 }, { 3, 5, 7 }, { 4, 17, 33 }, { 7, 16, 64 }, { 33, 9, 65 } };
+    static const int64_t sizes[][3] = { { 1, 1, 1 },   { 1, 3, 2 },   { 3, 5, 7 },
+                                        { 4, 17, 33 }, { 7, 16, 64 }, { 33, 9, 65 } };
     qmm_context *c = open_cpu(NULL);
     (void)state;
     for (int row = 0; row < qmm_kernel_count(c); row++) {

@@ -72,8 +72,8 @@ static bool same(const qmm_tensor *x, const qmm_tensor *y, const char *what, uin
     qmm_compare_result r = QMM_COMPARE_RESULT_INIT;
     if (!expect_ok(c, qmm_compare(c, x, y, &r), what)) return false;
     return expect(r.mismatches == 0 && r.count == x->rows * x->cols * x->batch,
-                  "case %" PRIu64 ": %s: %" PRId64 " of %" PRId64 " differ, first %" PRId64 ",%" PRId64 ": %g and %g", number,
-                  what, r.mismatches, r.count, r.row, r.col, r.expected, r.got);
+                  "case %" PRIu64 ": %s: %" PRId64 " of %" PRId64 " differ, first %" PRId64 ",%" PRId64 ": %g and %g",
+                  number, what, r.mismatches, r.count, r.row, r.col, r.expected, r.got);
 }
 
 /* A result worth comparing: not all of it zero. */
@@ -178,7 +178,8 @@ static void packed_weights(matmul_case *x) {
     for (int row = -1; row < qmm_kernel_count(c); row++) {
         if (row >= 0 && !strstr(qmm_kernel_name(c, row), ":matmul:")) continue;
         expect_ok(c, qmm_kernel_force(c, row < 0 ? NULL : qmm_kernel_name(c, row)), "force");
-        if (qmm_matmul(c, &desc, &x->a, NULL, &out) == QMM_OK || row < 0) same(&x->c, &out, "packed weights", x->number);
+        if (qmm_matmul(c, &desc, &x->a, NULL, &out) == QMM_OK || row < 0)
+            same(&x->c, &out, "packed weights", x->number);
     }
     expect_ok(c, qmm_kernel_force(c, NULL), "take back");
     qmm_weights_free(weights);
@@ -270,8 +271,10 @@ static void test_conversions(void **state) {
     (void)state;
     for (uint64_t number = 0; number < CASES; number++) {
         uint64_t random = number;
-        const int64_t rows = 1 + (int64_t)(next_random(&random) % 40), cols = 2 + 2 * (int64_t)(next_random(&random) % 60);
-        const qmm_type real = real_types[number % 3], code = code_types[number % 6], other = code_types[(number + 1) % 6];
+        const int64_t rows = 1 + (int64_t)(next_random(&random) % 40),
+                      cols = 2 + 2 * (int64_t)(next_random(&random) % 60);
+        const qmm_type real = real_types[number % 3], code = code_types[number % 6],
+                       other = code_types[(number + 1) % 6];
         qmm_tensor x, q, y, r, scale, zero;
         qmm_quant quant = QMM_QUANT_INIT, target = QMM_QUANT_INIT;
         used = 0;
@@ -339,7 +342,8 @@ static void test_reductions(void **state) {
             expect_ok(c, qmm_measure_error(c, &x2, &y2, &measure), "measure");
             expect_bytes(&measure, &first, sizeof first, "the measured error");
             expect_ok(c, qmm_find_range(c, &x2, &options, &min2, &max2), "range");
-            expect(min == min2 && max == max2, "case %" PRIu64 ": range %g %g, then %g %g", number, min, max, min2, max2);
+            expect(min == min2 && max == max2, "case %" PRIu64 ": range %g %g, then %g %g", number, min, max, min2,
+                   max2);
             used = kept;
         }
     }

@@ -64,7 +64,8 @@ static void test_close_frees(void **state) {
             const bool free_now = next_random(&random) % 3 == 0;
             switch (next_random(&random) % 4) {
             case 0:
-                expect_ok(w->context, qmm_buffer_create(w->context, 1 + next_random(&random) % 5000, &buffer), "create");
+                expect_ok(w->context, qmm_buffer_create(w->context, 1 + next_random(&random) % 5000, &buffer),
+                          "create");
                 if (free_now) qmm_buffer_free(buffer);
                 break;
             case 1:
@@ -282,9 +283,10 @@ static void test_log(void **state) {
 /* ---- names and tables --------------------------------------------------------------------------------------------- */
 
 static void test_names(void **state) {
-    static const char *const statuses[] = { "QMM_OK", "QMM_INVALID_ARGUMENT", "QMM_UNSUPPORTED", "QMM_NO_DEVICE",
-                                            "QMM_OUT_OF_MEMORY", "QMM_BUILD_FAILED", "QMM_DEVICE_FAILED",
-                                            "QMM_INTERNAL" };
+    static const char *const statuses[] = {
+        "QMM_OK",           "QMM_INVALID_ARGUMENT", "QMM_UNSUPPORTED", "QMM_NO_DEVICE", "QMM_OUT_OF_MEMORY",
+        "QMM_BUILD_FAILED", "QMM_DEVICE_FAILED",    "QMM_INTERNAL"
+    };
     static const char *const types[] = { NULL, "s4", "u4", "s8", "u8", "s16", "u16", "s32", "f32", "f16", "bf16" };
     static const int bits[] = { 0, 4, 4, 8, 8, 16, 16, 32, 32, 16, 16 };
     static const char *const classes[] = { "none", "dp4a", "mma", "wgmma", "tcgen05", "reduced", "vnni" };
@@ -347,13 +349,26 @@ static void test_matrix_bytes(void **state) {
         int64_t rows, cols, batch;
         size_t bytes;
     } table[] = {
-        { QMM_S8, 0, 0, 0, 0 },      { QMM_S8, 3, 0, 5, 0 },     { QMM_F32, 0, 7, 2, 0 },
-        { QMM_S8, 3, 5, 0, 0 },      { QMM_S8, 3, 5, 1, 15 },    { QMM_U8, 3, 5, 2, 30 },
-        { QMM_S4, 1, 1, 1, 1 },      { QMM_S4, 3, 5, 1, 9 },     { QMM_U4, 3, 5, 4, 36 },
-        { QMM_U4, 3, 6, 1, 9 },      { QMM_S4, 7, 0, 1, 0 },     { QMM_S16, 3, 5, 1, 30 },
-        { QMM_U16, 3, 5, 2, 60 },    { QMM_S32, 3, 5, 1, 60 },   { QMM_F32, 3, 5, 2, 120 },
-        { QMM_F16, 3, 5, 1, 30 },    { QMM_BF16, 3, 5, 1, 30 },  { QMM_S8, 65536, 65536, 1, (size_t)1 << 32 },
-        { QMM_S4, 65536, 65535, 1, (size_t)1 << 31 },            { QMM_F32, 1, (int64_t)1 << 40, 1, (size_t)1 << 42 },
+        { QMM_S8, 0, 0, 0, 0 },
+        { QMM_S8, 3, 0, 5, 0 },
+        { QMM_F32, 0, 7, 2, 0 },
+        { QMM_S8, 3, 5, 0, 0 },
+        { QMM_S8, 3, 5, 1, 15 },
+        { QMM_U8, 3, 5, 2, 30 },
+        { QMM_S4, 1, 1, 1, 1 },
+        { QMM_S4, 3, 5, 1, 9 },
+        { QMM_U4, 3, 5, 4, 36 },
+        { QMM_U4, 3, 6, 1, 9 },
+        { QMM_S4, 7, 0, 1, 0 },
+        { QMM_S16, 3, 5, 1, 30 },
+        { QMM_U16, 3, 5, 2, 60 },
+        { QMM_S32, 3, 5, 1, 60 },
+        { QMM_F32, 3, 5, 2, 120 },
+        { QMM_F16, 3, 5, 1, 30 },
+        { QMM_BF16, 3, 5, 1, 30 },
+        { QMM_S8, 65536, 65536, 1, (size_t)1 << 32 },
+        { QMM_S4, 65536, 65535, 1, (size_t)1 << 31 },
+        { QMM_F32, 1, (int64_t)1 << 40, 1, (size_t)1 << 42 },
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(table); i++) {
@@ -362,7 +377,8 @@ static void test_matrix_bytes(void **state) {
         qmm_tensor t = qmm_matrix(NULL, table[i].type, table[i].rows, table[i].cols);
         expect(got == QMM_OK && bytes == table[i].bytes, "row %zu: %s, %zu bytes", i, qmm_status_name(got), bytes);
         expect(t.buffer == NULL && t.offset == 0 && t.type == table[i].type && t.rows == table[i].rows &&
-                   t.cols == table[i].cols && t.batch == 1, "row %zu: qmm_matrix", i);
+                   t.cols == table[i].cols && t.batch == 1,
+               "row %zu: qmm_matrix", i);
         expect(t.row_stride >= t.cols && t.row_stride <= t.cols + (qmm_type_bits(t.type) == 4), "row %zu: stride", i);
         expect(qmm_type_bits(t.type) != 4 || t.row_stride % 2 == 0, "row %zu: rows not on a byte", i);
     }
@@ -391,7 +407,8 @@ static void test_devices(void **state) {
     }
     expect(sum == devices, "%d devices in the backends, %d in all", sum, devices);
     for (int i = 0; i < devices; i++) {
-        expect(qmm_device_get_info(i, &info) == QMM_OK && info.struct_size == sizeof info && info.name[0], "device %d", i);
+        expect(qmm_device_get_info(i, &info) == QMM_OK && info.struct_size == sizeof info && info.name[0], "device %d",
+               i);
         expect(qmm_context_open(info.name, NULL, &context) == QMM_OK, "open %s", info.name);
         expect(qmm_context_get_device_info(context, &own) == QMM_OK, "own info");
         expect(memcmp(&own, &info, sizeof own) == 0, "%s: the context says other than the list", info.name);
@@ -403,19 +420,20 @@ static void test_devices(void **state) {
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         qmm_backend_info backend = QMM_BACKEND_INFO_INIT;
         qmm_device_info device = QMM_DEVICE_INFO_INIT;
-        expect(qmm_backend_get_info(wrong[i], &backend) == QMM_INVALID_ARGUMENT && backend.name[0] == '\0', "backend %d",
-               wrong[i]);
+        expect(qmm_backend_get_info(wrong[i], &backend) == QMM_INVALID_ARGUMENT && backend.name[0] == '\0',
+               "backend %d", wrong[i]);
         expect(qmm_device_get_info(wrong[i], &device) == QMM_INVALID_ARGUMENT && device.name[0] == '\0', "device %d",
                wrong[i]);
     }
     expect(qmm_device_get_info(devices, &info) == QMM_INVALID_ARGUMENT, "one past the last device");
-    expect(qmm_backend_get_info(backends, &(qmm_backend_info)QMM_BACKEND_INFO_INIT) == QMM_INVALID_ARGUMENT, "one past");
+    expect(qmm_backend_get_info(backends, &(qmm_backend_info)QMM_BACKEND_INFO_INIT) == QMM_INVALID_ARGUMENT,
+           "one past");
     expect(qmm_device_get_info(0, NULL) == QMM_INVALID_ARGUMENT, "NULL");
     expect(qmm_backend_get_info(0, NULL) == QMM_INVALID_ARGUMENT, "NULL");
     /* Whatever opens as "auto" is the first. */
     expect(qmm_device_get_info(0, &info) == QMM_OK && qmm_context_open("auto", NULL, &context) == QMM_OK, "auto");
-    expect(qmm_context_get_device_info(context, &own) == QMM_OK && strcmp(own.name, info.name) == 0, "auto is %s, not %s",
-           own.name, info.name);
+    expect(qmm_context_get_device_info(context, &own) == QMM_OK && strcmp(own.name, info.name) == 0,
+           "auto is %s, not %s", own.name, info.name);
     qmm_context_close(context);
     end_of_test();
 }
@@ -455,11 +473,13 @@ static void test_zero_matmul(void **state) {
                 qmm_verify_result verified = QMM_VERIFY_RESULT_INIT;
                 size_t bytes = 77;
                 world_poison(w);
-                expect_ok(w->context, qmm_matmul_workspace(w->context, NULL, &a_tensor, &b_tensor, &c, &bytes), "workspace");
+                expect_ok(w->context, qmm_matmul_workspace(w->context, NULL, &a_tensor, &b_tensor, &c, &bytes),
+                          "workspace");
                 expect_ok(w->context, qmm_matmul(w->context, NULL, &a_tensor, &b_tensor, &c), "empty matmul");
-                expect_ok(w->context, qmm_verify_matmul(w->context, NULL, &a_tensor, &b_tensor, &c, NULL, &verified), "verify");
-                expect(verified.passed && verified.wrong_rows == 0, "%" PRId64 " x %" PRId64 " x %" PRId64
-                       " to %s does not verify", m, k, n, qmm_type_name(c.type));
+                expect_ok(w->context, qmm_verify_matmul(w->context, NULL, &a_tensor, &b_tensor, &c, NULL, &verified),
+                          "verify");
+                expect(verified.passed && verified.wrong_rows == 0,
+                       "%" PRId64 " x %" PRId64 " x %" PRId64 " to %s does not verify", m, k, n, qmm_type_name(c.type));
                 if (m == 0 || n == 0) {
                     world_unharmed(w);
                 } else if (k == 0) {
@@ -525,7 +545,8 @@ static void test_zero_conversions(void **state) {
     world_open(w, NULL);
     for (int mask = 1; mask < 4; mask++) {
         const int64_t rows = mask & 1 ? 0 : 6, cols = mask & 2 ? 0 : 8;
-        const qmm_tensor real = tensor_at(NULL, 0, QMM_F32, rows, cols, cols), codes = tensor_at(NULL, 0, QMM_S8, rows, cols, cols);
+        const qmm_tensor real = tensor_at(NULL, 0, QMM_F32, rows, cols, cols),
+                         codes = tensor_at(NULL, 0, QMM_S8, rows, cols, cols);
         const qmm_tensor nibbles = tensor_at(NULL, 12345, QMM_U4, rows, cols, cols);
         double min = 77.0, max = 77.0;
         host_results *r = &w->results;
@@ -543,8 +564,9 @@ static void test_zero_conversions(void **state) {
         }
         expect_ok(w->context, qmm_calibrator_observe(w->calibrator, &real), "observe");
         expect_ok(w->context, qmm_measure_error(w->context, &real, &real, &r->measure), "measure_error");
-        expect(r->measure.count == 0 && r->measure.skipped == 0 && r->measure.mse == 0.0 && r->measure.max_error == 0.0 &&
-                   isinf(r->measure.sqnr_db) && r->measure.cosine == 1.0, "the error of nothing");
+        expect(r->measure.count == 0 && r->measure.skipped == 0 && r->measure.mse == 0.0 &&
+                   r->measure.max_error == 0.0 && isinf(r->measure.sqnr_db) && r->measure.cosine == 1.0,
+               "the error of nothing");
         expect_ok(w->context, qmm_compare(w->context, &codes, &codes, &r->compared), "compare");
         expect(r->compared.count == 0 && r->compared.mismatches == 0 && r->compared.row == -1, "nothing compared");
         /* Empty rows, columns, or the empty tensor still get their parameters: scale 1, zero point qmin. */
@@ -572,7 +594,8 @@ static void test_zero_conversions(void **state) {
                     qmm_buffer_download(w->context, w->out, 2048, zeros, sizeof zeros);
                     for (int64_t i = 0; i < prows * pcols; i++) {
                         expect(scales[i] == 1.0f, "granularity %zu: scale %g of nothing", g, (double)scales[i]);
-                        if (!symmetric) expect(zeros[i] == -128, "granularity %zu: zero %d of nothing", g, (int)zeros[i]);
+                        if (!symmetric)
+                            expect(zeros[i] == -128, "granularity %zu: zero %d of nothing", g, (int)zeros[i]);
                     }
                     expect(memcmp(&scales[prows * pcols], "ZZZZ", 4) == 0, "a scale too many");
                 }
@@ -596,13 +619,13 @@ static void test_zero_conversions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_times),     cmocka_unit_test(test_close_frees),
-        cmocka_unit_test(test_null_frees),     cmocka_unit_test(test_dead_handles),
-        cmocka_unit_test(test_shared_buffers), cmocka_unit_test(test_failed_device),
-        cmocka_unit_test(test_error_text),     cmocka_unit_test(test_log),
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_type_ranges),
-        cmocka_unit_test(test_matrix_bytes),   cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_kernel_table),   cmocka_unit_test(test_zero_matmul),
+        cmocka_unit_test(test_many_times),      cmocka_unit_test(test_close_frees),
+        cmocka_unit_test(test_null_frees),      cmocka_unit_test(test_dead_handles),
+        cmocka_unit_test(test_shared_buffers),  cmocka_unit_test(test_failed_device),
+        cmocka_unit_test(test_error_text),      cmocka_unit_test(test_log),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_type_ranges),
+        cmocka_unit_test(test_matrix_bytes),    cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_kernel_table),    cmocka_unit_test(test_zero_matmul),
         cmocka_unit_test(test_zero_k_epilogue), cmocka_unit_test(test_zero_conversions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

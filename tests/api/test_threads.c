@@ -45,9 +45,7 @@ static qmm_status call_kind(qmm_context *context, qmm_buffer *out, int kind) {
         desc.weights = w->weights, desc.quant_a = &w->row_quant, desc.bias = &w->bias;
         desc.activation = QMM_ACTIVATION_SILU;
         return qmm_matmul(context, &desc, &w->a, NULL, &c_real);
-    case 5:
-        desc.quant_a = &w->large_quant;
-        return qmm_matmul(context, &desc, &few, &w->large_b, &large);
+    case 5: desc.quant_a = &w->large_quant; return qmm_matmul(context, &desc, &few, &w->large_b, &large);
     case 6: return qmm_buffer_copy(context, out, 64, w->in, 128, 1000);
     case 7:
         status = qmm_find_range(context, &w->x, NULL, &range[0], &range[1]);

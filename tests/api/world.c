@@ -114,8 +114,8 @@ bool world_works(world *w) {
         }
     }
     right = expect_ok(w->context, qmm_matmul(w->context, NULL, &w->a, &w->b, &w->c), "a good matmul");
-    right = right && expect_bytes((const char *)qmm_buffer_native(w->out) + w->c.offset, wanted, sizeof wanted,
-                                  "a good matmul");
+    right = right &&
+            expect_bytes((const char *)qmm_buffer_native(w->out) + w->c.offset, wanted, sizeof wanted, "a good matmul");
     world_poison(w);
     return right;
 }

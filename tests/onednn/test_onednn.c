@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What becomes of the oneDNN row with a library that is missing, broken, lying or right. argv: the stand-in library, and
- * one that is none. */
+ * What becomes of the oneDNN row with a library that is missing, broken, lying or right. argv: the stand-in library,
+ * and one that is none. */
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

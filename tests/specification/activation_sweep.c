@@ -23,7 +23,7 @@
 #define SIGN_BIT 0x80000000u
 #define SUBSET_STRIDE 977u
 
-/* ---- the true functions, arranged so that the negative tail keeps its relative accuracy ----------------------------- */
+/* ---- the true functions, arranged so that the negative tail keeps its relative accuracy -------------------------- */
 
 static double true_relu(double x) {
     return x > 0.0 ? x : 0.0;
@@ -41,7 +41,7 @@ static double true_gelu_tanh(double x) {
     return x / (1.0 + exp(-1.5957691216057307118 * (x + 0.044715 * x * x * x)));
 }
 
-/* ---- what is checked ---------------------------------------------------------------------------------------------- */
+/* ---- what is checked --------------------------------------------------------------------------------------------- */
 
 typedef struct {
     uint32_t x, y;

@@ -146,8 +146,9 @@ static range accumulate(spec *s, const qmm_range_options *o, const float *x, con
     return r;
 }
 
-/* Many batches, in any order, are one tensor: widths are powers of two, and two bins merged are one bin of twice the
- * width, so even the histograms are the same. The third batch is 40 times, the fifth 3000 times larger than the rest. */
+/* Many batches, in any order, are one tensor: widths are powers of two, and two bins merged are one bin of twice
+ * the width, so even the histograms are the same. The third batch is 40 times, the fifth 3000 times larger than the
+ * rest. */
 static void test_batches(void **state) {
     spec *s = *state;
     static const int orders[4][6] = {
@@ -330,7 +331,8 @@ static void test_entropy(void **state) {
 
 /* ---- input ------------------------------------------------------------------------------------------------------- */
 
-/* f16 and bf16 are the floats they stand for; rows, batches and strides are walked through; NaN and Inf are passed over. */
+/* f16 and bf16 are the floats they stand for; rows, batches and strides are walked through; NaN and Inf are passed
+ * over. */
 static void test_input(void **state) {
     spec *s = *state;
     const qmm_type types[] = { QMM_F16, QMM_BF16 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * qmm_matmul on every kernel row: vectors worked by hand, the order of the float operations seen in the bits, extremes of
- * operands and of K, all products in all lanes, packed weights, workspace, explain. */
+ * qmm_matmul on every kernel row: vectors worked by hand, the order of the float operations seen in the bits, extremes
+ * of operands and of K, all products in all lanes, packed weights, workspace, explain. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -69,7 +69,7 @@ static void test_zero_points_by_hand(void **state) {
     assert_true(ran >= 1);
 }
 
-/* ---- scales: the order of operations, in the bits ------------------------------------------------------------------ */
+/* ---- scales: the order of operations, in the bits ---------------------------------------------------------------- */
 
 enum { M = 7, N = 9, K = 24 };
 
@@ -273,7 +273,7 @@ static void test_order_by_hand(void **state) {
     }
 }
 
-/* ---- bias, residual, activation, codes ----------------------------------------------------------------------------- */
+/* ---- bias, residual, activation, codes --------------------------------------------------------------------------- */
 
 static void test_bias(void **state) {
     spec *s = *state;
@@ -502,7 +502,8 @@ static void test_whole_epilogue(void **state) {
     FOR_EACH_MATMUL_ROW(s) {
         const int32_t code_a[] = { 77 }, code_b[] = { -91 }, expected[] = { 33 };
         const float bias = 0.3f, plus = 76.0f;
-        /* 77 * -91 = -7007; * 0.02 = -140.14; * 0.5 = -70.07; + 0.3 = -69.77; + 76 = 6.23; relu; / 0.25 = 24.92 -> 25; + 8 */
+        /* 77 * -91 = -7007; * 0.02 = -140.14; * 0.5 = -70.07; + 0.3 = -69.77; + 76 = 6.23; relu;
+         * / 0.25 = 24.92 -> 25; + 8 */
         const qmm_tensor a = spec_codes(s, QMM_S8, 1, 1, code_a), b = spec_codes(s, QMM_S8, 1, 1, code_b);
         const qmm_tensor t = spec_reals(s, QMM_F32, 1, 1, &bias), r = spec_reals(s, QMM_BF16, 1, 1, &plus);
         const qmm_tensor c = spec_tensor(s, QMM_U8, 1, 1, 1);
@@ -765,7 +766,7 @@ static void test_k_limits(void **state) {
     }
 }
 
-/* ---- packed weights, workspace, explain ---------------------------------------------------------------------------- */
+/* ---- packed weights, workspace, explain -------------------------------------------------------------------------- */
 
 typedef struct call {
     qmm_tensor a, b, c, scale_b, zero_b, zero_a;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * qmm_measure_error: the quantities against double, and the order of summation, bit for bit, against the tree as the head of
- * host/cpu/measure_error.c describes it, written here from that text alone. */
+ * qmm_measure_error: the quantities against double, and the order of summation, bit for bit, against the tree as the
+ * head of host/cpu/measure_error.c describes it, written here from that text alone. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -236,9 +236,16 @@ static void test_limits(void **state) {
     spec_expect_near("empty: mse", m.mse, 0.0, 0.0);
     {
         const float big[] = { FLT_MAX }, small[] = { -FLT_MAX };
-        m = measure_row(s, big, small, 1); /* the difference overflows: the measure is large, not NaN */
-        assert_true(isinf(m.max_error) && isinf(m.mse));
-        spec_expect_int("overflow: count", 0, m.count, 1);
+        const float tiny[] = { 1e-30f }, opposite[] = { -1e-30f };
+        m = measure_row(s, big, small, 1); /* the difference is beyond float, and its square beyond that */
+        spec_expect_near("largest: max_error", m.max_error, 2.0 * (double)FLT_MAX, 0.0);
+        spec_expect_near("largest: mse", m.mse / (4.0 * (double)FLT_MAX * (double)FLT_MAX), 1.0, 1e-6);
+        spec_expect_near("largest: cosine", m.cosine, -1.0, 1e-6);
+        spec_expect_near("largest: sqnr", m.sqnr_db, 10.0 * log10(0.25), 1e-6);
+        spec_expect_int("largest: count", 0, m.count, 1);
+        m = measure_row(s, tiny, opposite, 1); /* whose squares float cannot hold */
+        spec_expect_near("tiny: mse", m.mse / 4e-60, 1.0, 1e-6);
+        spec_expect_near("tiny: cosine", m.cosine, -1.0, 1e-6);
     }
 }
 

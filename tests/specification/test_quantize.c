@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * quantize, quantize_dynamic, dequantize and requantize through the public API, every kernel row in turn, against vectors
- * worked by hand and formulas in double. */
+ * quantize, quantize_dynamic, dequantize and requantize through the public API, every kernel row in turn, against
+ * vectors worked by hand and formulas in double. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -222,7 +222,8 @@ static void test_granularity(void **state) {
     }
 }
 
-/* A 2 x 4 matrix by hand: rows of scale 1 and 2, columns of zero point 0, 1, 2, 3 cannot be had together; each alone. */
+/* A 2 x 4 matrix by hand: rows of scale 1 and 2, columns of zero point 0, 1, 2, 3 cannot be had together;
+ * each alone. */
 static void test_granularity_by_hand(void **state) {
     spec *s = *state;
     const float x[] = { 2.0f, 3.0f, 4.0f, 5.0f, 2.0f, 3.0f, 4.0f, 5.0f };

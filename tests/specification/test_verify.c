@@ -13,7 +13,7 @@
 static const qmm_type b_types[] = { QMM_S8, QMM_U8, QMM_S4, QMM_U4 };
 static const qmm_type c_types[] = { QMM_S32, QMM_F32, QMM_F16, QMM_BF16, QMM_S8, QMM_U8, QMM_S16, QMM_U16 };
 
-/* ---- a problem with everything in it ------------------------------------------------------------------------------- */
+/* ---- a problem with everything in it ----------------------------------------------------------------------------- */
 
 typedef struct shape {
     int64_t m, n, k, batch;
