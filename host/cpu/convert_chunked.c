@@ -150,18 +150,6 @@ QMMI_CPU_INLINE void widen(const float *x, int64_t count, float *min, float *max
     }
 }
 
-static void store_params(const qmmi_quant *to, int64_t b, int64_t r, int64_t c, float min, float max) {
-    const bool symmetric = !to->zero.memory;
-    const float scale = symmetric ? qmmn_symmetric_scale(-min > max ? -min : max, to->qmax)
-                                  : qmmn_asymmetric_scale(min, max, to->qmin, to->qmax);
-    qmmi_cpu_store_real(to->scale.type, qmmi_cpu_at(to->scale.memory, to->scale.offset),
-                        qmmi_cpu_param_index(&to->scale, b, r, c), scale);
-    if (!symmetric)
-        qmmi_cpu_store_code(to->zero.type, qmmi_cpu_at(to->zero.memory, to->zero.offset),
-                            qmmi_cpu_param_index(&to->zero, b, r, c),
-                            qmmn_asymmetric_zero(min, scale, to->qmin, to->qmax));
-}
-
 static int64_t smaller(int64_t x, int64_t y) {
     return x < y ? x : y;
 }
@@ -188,7 +176,7 @@ QMMI_CPU_CLONES static void choose_block(const qmmi_convert_problem *p, int64_t 
         min[0] = min[n] < min[0] ? min[n] : min[0];
         max[0] = max[n] > max[0] ? max[n] : max[0];
     }
-    store_params(to, b, r, c, min[0], max[0]);
+    qmmi_cpu_store_params(to, b, r, c, min[0], max[0]);
 }
 
 /* `count` blocks of one column each, from (r, c) of matrix b on. */
@@ -201,7 +189,7 @@ QMMI_CPU_CLONES static void choose_columns(const qmmi_convert_problem *p, int64_
     float min[QMMI_CPU_RUN] = { 0 }, max[QMMI_CPU_RUN] = { 0 }, room[QMMI_CPU_RUN];
     for (int64_t i = r * to->block_rows; i < row_end; i++)
         widen(qmmi_cpu_load_reals(x->type, base, qmmi_cpu_index(x, b, i, c), count, room), count, min, max);
-    for (int64_t n = 0; n < count; n++) store_params(to, b, r, c + n, min[n], max[n]);
+    for (int64_t n = 0; n < count; n++) qmmi_cpu_store_params(to, b, r, c + n, min[n], max[n]);
 }
 
 qmm_status qmmi_cpu_quantize_dynamic_chunked(qmm_context *context, const qmmi_problem *problem, void *workspace,

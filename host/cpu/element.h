@@ -94,4 +94,18 @@ static inline int32_t qmmi_cpu_zero(const qmmi_param *p, int32_t low, int32_t hi
         qmmi_cpu_load_code(p->type, qmmi_cpu_at(p->memory, p->offset), qmmi_cpu_param_index(p, b, r, c)), low, high);
 }
 
+/* Dynamic parameters of block (r, c) of matrix b, from the range min <= 0 <= max of its values, stored where the caller
+ * wants them. No zero tensor: symmetric. */
+static inline void qmmi_cpu_store_params(const qmmi_quant *to, int64_t b, int64_t r, int64_t c, float min, float max) {
+    const bool symmetric = !to->zero.memory;
+    const float scale = symmetric ? qmmn_symmetric_scale(-min > max ? -min : max, to->qmax)
+                                  : qmmn_asymmetric_scale(min, max, to->qmin, to->qmax);
+    qmmi_cpu_store_real(to->scale.type, qmmi_cpu_at(to->scale.memory, to->scale.offset),
+                        qmmi_cpu_param_index(&to->scale, b, r, c), scale);
+    if (symmetric) return;
+    qmmi_cpu_store_code(to->zero.type, qmmi_cpu_at(to->zero.memory, to->zero.offset),
+                        qmmi_cpu_param_index(&to->zero, b, r, c),
+                        qmmn_asymmetric_zero(min, scale, to->qmin, to->qmax));
+}
+
 #endif

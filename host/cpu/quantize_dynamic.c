@@ -16,8 +16,7 @@ static void choose(const qmmi_view *x, const qmmi_quant *to, int64_t b, int64_t 
     const unsigned char *base = qmmi_cpu_at(x->memory, x->offset);
     const int64_t row_end = (r + 1) * to->block_rows < x->rows ? (r + 1) * to->block_rows : x->rows;
     const int64_t col_end = (c + 1) * to->block_cols < x->cols ? (c + 1) * to->block_cols : x->cols;
-    const bool symmetric = !to->zero.memory;
-    float min = 0.0f, max = 0.0f, scale;
+    float min = 0.0f, max = 0.0f;
     for (int64_t i = r * to->block_rows; i < row_end; i++) {
         for (int64_t j = c * to->block_cols; j < col_end; j++) {
             const float value = qmmi_cpu_load_real(x->type, base, qmmi_cpu_index(x, b, i, j));
@@ -26,14 +25,7 @@ static void choose(const qmmi_view *x, const qmmi_quant *to, int64_t b, int64_t 
             max = value > max ? value : max;
         }
     }
-    scale = symmetric ? qmmn_symmetric_scale(-min > max ? -min : max, to->qmax)
-                      : qmmn_asymmetric_scale(min, max, to->qmin, to->qmax);
-    qmmi_cpu_store_real(to->scale.type, qmmi_cpu_at(to->scale.memory, to->scale.offset),
-                        qmmi_cpu_param_index(&to->scale, b, r, c), scale);
-    if (!symmetric)
-        qmmi_cpu_store_code(to->zero.type, qmmi_cpu_at(to->zero.memory, to->zero.offset),
-                            qmmi_cpu_param_index(&to->zero, b, r, c),
-                            qmmn_asymmetric_zero(min, scale, to->qmin, to->qmax));
+    qmmi_cpu_store_params(to, b, r, c, min, max);
 }
 
 qmm_status qmmi_cpu_quantize_dynamic_reference(qmm_context *context, const qmmi_problem *problem, void *workspace,

@@ -122,6 +122,8 @@ class WithoutContext(unittest.TestCase):
     def test_version_is_the_headers(self):
         numbers = re.findall(r"#define QMM_VERSION_\w+ (\d+)", HEADER.read_text(encoding="utf-8"))
         self.assertEqual(qmm.version(), ".".join(numbers))
+        project = (HEADER.parents[2] / "python" / "pyproject.toml").read_text(encoding="utf-8")
+        self.assertIn(f'version = "{qmm.version()}"', project)
 
     def test_devices(self):
         devices = qmm.devices()
