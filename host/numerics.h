@@ -61,7 +61,6 @@ QMMN_FUNCTION float qmmn_as_float(unsigned int x) {
 #endif
 
 #define QMMN_SMALLEST_NORMAL 1.17549435e-38f /* 2^-126 */
-#define QMMN_LARGEST_FINITE 3.40282347e+38f
 
 /* ---- rounding and clamping ---------------------------------------------------------------------------------------- */
 

@@ -56,11 +56,11 @@ typedef struct qmmi_operand_shape {
 
 /* Storage of packed weights overlaps nothing that is read while packing. */
 struct qmm_weights;
-qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const struct qmm_weights *weights, const qmm_tensor *b,
-                                       const qmm_weights_options *options);
+qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const struct qmm_weights *weights, const qmmi_view *b,
+                                       const qmmi_operand *operand);
 
-/* B alone, for packing. */
+/* B alone, for packing. `view` is the tensor as it was given. */
 qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,
-                              qmmi_operand *operand, qmmi_operand_shape *shape);
+                              qmmi_view *view, qmmi_operand *operand, qmmi_operand_shape *shape);
 
 #endif

@@ -30,27 +30,26 @@ int64_t qmm_matmul_k_limit(qmm_type a, int a_has_zero, qmm_type b, int b_has_zer
 /* A tensor becomes an operand. `k_is_row`: K runs along the rows of the stored tensor (A as M x K, B as N x K), so its
  * row is what the operand calls outer. */
 static qmm_status make_operand(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
-                               bool k_is_row, const qmmi_quant_names *names, const qmm_quant *given,
+                               bool k_is_row, const qmmi_quant_names *names, const qmm_quant *given, qmmi_view *view,
                                qmmi_operand *operand, qmmi_operand_shape *shape) {
     const qmm_granularity along_outer = k_is_row ? QMM_PER_ROW : QMM_PER_COLUMN;
     const qmm_granularity along_k = k_is_row ? QMM_PER_ROW_GROUP : QMM_PER_COLUMN_GROUP;
-    qmmi_view view;
     qmmi_quant quant;
-    QMMI_TRY(qmmi_check_tensor(call, name, tensor, types, false, &view));
-    QMMI_TRY(qmmi_check_quant(call, names, given, name, &view, false, &quant));
+    QMMI_TRY(qmmi_check_tensor(call, name, tensor, types, false, view));
+    QMMI_TRY(qmmi_check_quant(call, names, given, name, view, false, &quant));
     REQUIRE(call,
             quant.granularity == QMM_PER_TENSOR || quant.granularity == along_outer || quant.granularity == along_k,
             "%s is %s, but the sum runs over the %s of %s: it may be per tensor, %s or %s", names->quant,
             qmmi_granularity_name(quant.granularity), k_is_row ? "columns" : "rows", name,
             qmmi_granularity_name(along_outer), qmmi_granularity_name(along_k));
     *operand = (qmmi_operand){
-        .memory = view.memory,
-        .offset = view.offset,
-        .bytes = view.bytes,
-        .type = view.type,
-        .outer_stride = k_is_row ? view.row_stride : 1,
-        .k_stride = k_is_row ? 1 : view.row_stride,
-        .batch_stride = view.batch_stride,
+        .memory = view->memory,
+        .offset = view->offset,
+        .bytes = view->bytes,
+        .type = view->type,
+        .outer_stride = k_is_row ? view->row_stride : 1,
+        .k_stride = k_is_row ? 1 : view->row_stride,
+        .batch_stride = view->batch_stride,
         .has_zero = quant.has_zero,
         .grouped = quant.granularity == along_k,
         .zero_min = quant.zero_min,
@@ -62,17 +61,17 @@ static qmm_status make_operand(const qmmi_call *call, const char *name, const qm
         operand->scale.row_stride = quant.scale.col_stride, operand->scale.col_stride = quant.scale.row_stride;
         operand->zero.row_stride = quant.zero.col_stride, operand->zero.col_stride = quant.zero.row_stride;
     }
-    shape->outer = k_is_row ? view.rows : view.cols;
-    shape->k = k_is_row ? view.cols : view.rows;
-    shape->batch = view.batch;
+    shape->outer = k_is_row ? view->rows : view->cols;
+    shape->k = k_is_row ? view->cols : view->rows;
+    shape->batch = view->batch;
     shape->group_size = operand->grouped ? (k_is_row ? quant.block_cols : quant.block_rows) : 0;
     return QMM_OK;
 }
 
 qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,
-                              qmmi_operand *operand, qmmi_operand_shape *shape) {
+                              qmmi_view *view, qmmi_operand *operand, qmmi_operand_shape *shape) {
     return make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, options->transpose_b != 0, &weights_quant_names,
-                        options->quant, operand, shape);
+                        options->quant, view, operand, shape);
 }
 
 static qmm_status take_weights(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *b,
@@ -162,33 +161,31 @@ static qmm_status check_output(const qmmi_call *call, const qmm_matmul_desc *des
     return QMM_OK;
 }
 
-/* What is written overlaps no part of an operand: its tensor as it was given, or the weights, and its parameters. */
+/* What is written overlaps no part of an operand: its tensor, or the storage of the weights, and its parameters. */
 static qmm_status check_operand_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
-                                         const char *name, const qmmi_quant_names *names, const qmm_tensor *tensor,
+                                         const char *name, const qmmi_view *view, const qmmi_quant_names *names,
                                          const qmmi_operand *operand) {
     const qmmi_view scale = qmmi_param_view(&operand->scale), zero = qmmi_param_view(&operand->zero);
-    qmmi_view view;
-    if (tensor) {
-        QMMI_TRY(qmmi_check_tensor(call, name, tensor, QMMI_ALL_TYPES, false, &view));
-        QMMI_TRY(qmmi_check_disjoint(call, output_name, output, name, &view));
-    }
+    QMMI_TRY(qmmi_check_disjoint(call, output_name, output, name, view));
     QMMI_TRY(qmmi_check_disjoint(call, output_name, output, names->scale, &scale));
     return qmmi_check_disjoint(call, output_name, output, names->zero, &zero);
 }
 
+/* The two operands as they were given; with weights, b is their storage. */
+typedef struct operand_views {
+    qmmi_view a, b;
+    bool packed;
+} operand_views;
+
 static qmm_status check_operands_disjoint(const qmmi_call *call, const char *output_name, const qmmi_view *output,
-                                          const qmm_matmul_desc *desc, const qmm_tensor *a, const qmm_tensor *b,
-                                          const qmmi_matmul_problem *p) {
-    QMMI_TRY(check_operand_disjoint(call, output_name, output, "a", &quant_a_names, a, &p->a));
-    if (desc->weights) {
-        const qmmi_view view = qmmi_bytes_view(desc->weights->storage, desc->weights->offset, desc->weights->bytes);
-        return qmmi_check_disjoint(call, output_name, output, "the weights", &view);
-    }
-    return check_operand_disjoint(call, output_name, output, "b", &quant_b_names, b, &p->b);
+                                          const operand_views *views, const qmmi_matmul_problem *p) {
+    QMMI_TRY(check_operand_disjoint(call, output_name, output, "a", &views->a, &quant_a_names, &p->a));
+    if (views->packed) return qmmi_check_disjoint(call, output_name, output, "the weights", &views->b);
+    return check_operand_disjoint(call, output_name, output, "b", &views->b, &quant_b_names, &p->b);
 }
 
-static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *a,
-                                  const qmm_tensor *b, const qmmi_matmul_problem *p) {
+static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *desc, const operand_views *views,
+                                  const qmmi_matmul_problem *p) {
     const qmmi_view bias = qmmi_param_view(&p->bias);
     qmmi_view view;
     if (!desc->workspace) return QMM_OK;
@@ -198,41 +195,35 @@ static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *
     QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "bias", &bias));
     QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "residual", &p->residual));
     QMMI_TRY(qmmi_check_quant_disjoint(call, &quant_c_names, &p->c_quant, false, "workspace", &view));
-    return check_operands_disjoint(call, "workspace", &view, desc, a, b, p);
+    return check_operands_disjoint(call, "workspace", &view, views, p);
 }
 
-qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const qmm_weights *weights, const qmm_tensor *b,
-                                       const qmm_weights_options *options) {
+qmm_status qmmi_check_storage_disjoint(const qmmi_call *call, const qmm_weights *weights, const qmmi_view *b,
+                                       const qmmi_operand *operand) {
     const qmmi_view storage = qmmi_bytes_view(weights->storage, weights->offset, weights->bytes);
-    const qmm_tensor *const params[] = { options->quant ? options->quant->scale : NULL,
-                                         options->quant ? options->quant->zero : NULL };
-    const char *const param_names[] = { weights_quant_names.scale, weights_quant_names.zero };
-    qmmi_view view;
-    QMMI_TRY(qmmi_check_tensor(call, "b", b, QMMI_ALL_TYPES, false, &view));
-    QMMI_TRY(qmmi_check_disjoint(call, "storage", &storage, "b", &view));
-    for (int i = 0; i < 2; i++) {
-        if (!params[i]) continue;
-        QMMI_TRY(qmmi_check_tensor(call, param_names[i], params[i], QMMI_ALL_TYPES, false, &view));
-        QMMI_TRY(qmmi_check_disjoint(call, "storage", &storage, param_names[i], &view));
-    }
-    return QMM_OK;
+    return check_operand_disjoint(call, "storage", &storage, "b", b, &weights_quant_names, operand);
 }
 
 qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given, const qmm_tensor *a,
                              const qmm_tensor *b, const qmm_tensor *c, qmm_matmul_desc *desc, qmmi_problem *problem) {
     qmmi_matmul_problem *p = &problem->as.matmul;
     qmmi_operand_shape of_a = { 0 }, of_b = { 0 };
+    operand_views views = { .packed = false };
     *desc = (qmm_matmul_desc)QMM_MATMUL_DESC_INIT;
     QMMI_TRY(
         qmmi_read_struct(call->context, call->function, "desc", given, desc, sizeof *desc, QMMI_OLDEST_MATMUL_DESC));
     problem->operation = QMMI_MATMUL;
     *p = (qmmi_matmul_problem){ 0 };
-    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, &quant_a_names, desc->quant_a, &p->a, &of_a));
-    if (desc->weights)
+    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, &quant_a_names, desc->quant_a, &views.a,
+                          &p->a, &of_a));
+    if (desc->weights) {
         QMMI_TRY(take_weights(call, desc, b, &p->b, &of_b));
-    else
+        views.packed = true;
+        views.b = qmmi_bytes_view(desc->weights->storage, desc->weights->offset, desc->weights->bytes);
+    } else {
         QMMI_TRY(make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, desc->transpose_b != 0, &quant_b_names,
-                              desc->quant_b, &p->b, &of_b));
+                              desc->quant_b, &views.b, &p->b, &of_b));
+    }
     REQUIRE(call, of_a.k == of_b.k, "K is %" PRId64 " in a but %" PRId64 " in b", of_a.k, of_b.k);
     p->m = of_a.outer;
     p->n = of_b.outer;
@@ -246,9 +237,9 @@ qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given
     QMMI_TRY(check_batch(call, "b", of_b.batch, p->batch));
     QMMI_TRY(set_groups(call, of_a.group_size, of_b.group_size, p));
     p->k_limit = qmm_matmul_k_limit(p->a.type, p->a.has_zero, p->b.type, p->b.has_zero);
-    QMMI_TRY(check_operands_disjoint(call, "c", &p->c, desc, a, b, p));
+    QMMI_TRY(check_operands_disjoint(call, "c", &p->c, &views, p));
     QMMI_TRY(check_bias(call, desc->bias, p));
     QMMI_TRY(check_output(call, desc, p));
     QMMI_TRY(check_residual(call, desc->residual, p));
-    return check_workspace(call, desc, a, b, p);
+    return check_workspace(call, desc, &views, p);
 }

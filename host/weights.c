@@ -16,6 +16,7 @@ typedef struct layout {
 
 typedef struct packing {
     qmm_weights_options options;
+    qmmi_view b;
     qmmi_operand operand;
     qmmi_operand_shape shape;
     int64_t groups;
@@ -53,7 +54,7 @@ static qmm_status check(const qmmi_call *call, const qmm_tensor *b, const qmm_we
     p->options = (qmm_weights_options)QMM_WEIGHTS_OPTIONS_INIT;
     QMMI_TRY(qmmi_read_struct(call->context, call->function, "options", given, &p->options, sizeof p->options,
                               QMMI_OLDEST_WEIGHTS_OPTIONS));
-    QMMI_TRY(qmmi_check_weights(call, &p->options, b, &p->operand, &p->shape));
+    QMMI_TRY(qmmi_check_weights(call, &p->options, b, &p->b, &p->operand, &p->shape));
     p->groups = p->operand.grouped && p->shape.k > 0 ? p->shape.k / p->shape.group_size : 1;
     return lay_out(call, p);
 }
@@ -61,9 +62,13 @@ static qmm_status check(const qmmi_call *call, const qmm_tensor *b, const qmm_we
 /* A dense [matrices][groups][n] parameter; a stride along what it does not vary with is 0. */
 static qmmi_param dense_param(const qmm_weights *w, size_t offset, qmm_type type, int64_t groups, int64_t matrices) {
     const int64_t n = w->shape.outer;
-    return (qmmi_param){ .memory = w->storage, .offset = offset,
-                         .bytes = (size_t)(matrices * groups * n) * sizeof(int32_t), .type = type, .row_stride = 1,
-                         .col_stride = groups > 1 ? n : 0, .batch_stride = matrices > 1 ? groups * n : 0 };
+    return (qmmi_param){ .memory = w->storage,
+                         .offset = offset,
+                         .bytes = (size_t)(matrices * groups * n) * sizeof(int32_t),
+                         .type = type,
+                         .row_stride = 1,
+                         .col_stride = groups > 1 ? n : 0,
+                         .batch_stride = matrices > 1 ? groups * n : 0 };
 }
 
 static qmm_status pack(const packing *p, qmm_weights *w) {
@@ -92,14 +97,14 @@ static void destroy_weights(qmmi_object *object) {
     if (w->owned) object->context->backend->release(object->context, w->storage, w->bytes);
 }
 
-static qmm_status set_storage(const qmmi_call *call, const packing *p, const qmm_tensor *b, qmm_weights *w) {
+static qmm_status set_storage(const qmmi_call *call, const packing *p, qmm_weights *w) {
     const qmm_weights_options *o = &p->options;
     w->bytes = p->at.total;
     if (o->storage) {
         w->offset = o->storage_offset;
         QMMI_TRY(qmmi_check_region(call, "storage", o->storage, o->storage_offset, p->at.total));
         w->storage = o->storage->memory;
-        return qmmi_check_storage_disjoint(call, w, b, &p->options);
+        return qmmi_check_storage_disjoint(call, w, &p->b, &p->operand);
     }
     if (p->at.total == 0) return QMM_OK;
     w->storage = call->context->backend->allocate(call->context, p->at.total);
@@ -134,7 +139,7 @@ qmm_status qmm_weights_create(qmm_context *context, const qmm_tensor *b, const q
     w = qmmi_object_create(context, QMMI_MAGIC_WEIGHTS, sizeof *w, destroy_weights);
     if (!w) return QMMI_FAIL(context, QMM_OUT_OF_MEMORY, "no host memory for the handle of weights");
     w->shape = p.shape;
-    status = set_storage(&call, &p, b, w);
+    status = set_storage(&call, &p, w);
     if (status == QMM_OK) status = pack(&p, w);
     if (status != QMM_OK) {
         qmmi_object_free(&w->object);

@@ -94,9 +94,10 @@ const char *qmmi_cpu_onednn_accepts(const qmm_context *context, const qmmi_probl
 
 const char *qmmi_cpu_onednn_declines(const qmm_context *context, const qmmi_problem *problem) {
     const qmmi_matmul_problem *p = &problem->as.matmul;
-    const bool too_small = (double)p->m * (double)p->n * (double)p->k < 32768.0;
+    /* Measured on 2 cores, s8 to s32, medians: 8^3 1.7 us against the reference's 1.8, 16^3 2.1 against 5.6. */
+    const bool too_small = (double)p->m * (double)p->n * (double)p->k < 512.0;
     (void)context;
-    return too_small ? "below 32,768 products the call costs more than the reference's loops" : NULL;
+    return too_small ? "below 512 products the call costs more than the reference's loops" : NULL;
 }
 
 /* ---- a panel ----------------------------------------------------------------------------------------------------- */
