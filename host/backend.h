@@ -2,8 +2,7 @@
  *
  * THE CONTRACT between the host layer and the backends.
  *
- * Data flows one way: public call -> validate -> problem -> kernel row -> kernel. A problem is complete and checked:
- * nothing below this header looks anything up in a public struct or checks an argument again.
+ * Data flows one way: public call -> validate -> problem (problem.h) -> kernel row -> kernel.
  *
  * A backend is one const table: memory and queue slots, and for each operation a list of kernel rows, fastest first,
  * ended by a row without a name. host/cpu/ fills every slot and is the specification.
@@ -11,95 +10,7 @@
 #ifndef QMMI_BACKEND_H
 #define QMMI_BACKEND_H
 
-#include <stdbool.h>
-
-#include "qmm/qmm.h"
-
-/* ---- problems ---------------------------------------------------------------------------------------------------- */
-
-/* A tensor: `memory` is the buffer's native memory, strides count elements. */
-typedef struct qmmi_view {
-    void *memory;
-    size_t offset; /* bytes, to the first element */
-    size_t bytes;  /* from there to the end of the last */
-    qmm_type type;
-    int64_t rows, cols, row_stride;
-    int64_t batch, batch_stride; /* batch_stride is 0 where one matrix serves all */
-} qmmi_view;
-
-/* Scales, zero points or a bias: the element for block (r, c) of matrix b is at b * batch_stride + r * row_stride +
- * c * col_stride; strides are 0 along what it does not vary with. Without memory it is the value. */
-typedef struct qmmi_param {
-    void *memory;
-    size_t offset, bytes; /* as a view's */
-    qmm_type type;
-    int64_t row_stride, col_stride, batch_stride;
-    float real_value;
-    int32_t integer_value;
-} qmmi_param;
-
-/* Element (i, j) takes the parameters of block (i / block_rows, j / block_cols). */
-typedef struct qmmi_quant {
-    qmm_granularity granularity;
-    int64_t block_rows, block_cols;
-    int64_t param_rows, param_cols; /* how many blocks there are each way */
-    int32_t qmin, qmax;         /* codes are clamped to these */
-    int32_t zero_min, zero_max; /* zero points from memory are clamped to these */
-    bool has_zero;
-    qmmi_param scale, zero;
-} qmmi_quant;
-
-/* quantize, quantize_dynamic (parameters are written), dequantize, requantize. Shapes are equal, and not empty but for
- * quantize_dynamic, which owes parameters to rows without elements too. */
-typedef struct qmmi_convert_problem {
-    qmmi_view source, target;
-    qmmi_quant source_quant, target_quant; /* of the side that holds codes */
-} qmmi_convert_problem;
-
-/* A or B of a matmul, transposes absorbed by the strides: element (outer, k), outer being a row of A or a column of B.
- * Parameters: row_stride steps along outer, col_stride along groups. */
-typedef struct qmmi_operand {
-    void *memory;
-    size_t offset, bytes; /* as a view's */
-    qmm_type type;
-    int64_t outer_stride, k_stride, batch_stride; /* elements */
-    bool packed;       /* in the layout of the backend's weights_pack; the strides are then its own business */
-    bool has_zero;
-    bool grouped;      /* parameters vary along K */
-    int32_t zero_min, zero_max;
-    qmmi_param scale, zero;
-    qmmi_param sums;   /* packed: sum over k of the codes, s32, same strides; else no memory */
-} qmmi_operand;
-
-typedef struct qmmi_matmul_problem {
-    int64_t m, n, k, batch;
-    qmmi_operand a, b;
-    int64_t group_size; /* along K; k where there are no groups */
-    int64_t groups;     /* k / group_size: 1 where there are no groups, 0 where k is 0 */
-    int64_t k_limit;    /* an accumulation over no more than this many k stays inside int32 */
-    qmmi_view c;
-    qmmi_quant c_quant; /* code outputs */
-    qmmi_param bias;    /* by column, s32 or f32; no memory: none */
-    qmmi_view residual; /* no memory: none */
-    qmm_activation activation;
-} qmmi_matmul_problem;
-
-typedef enum qmmi_operation {
-    QMMI_QUANTIZE,
-    QMMI_QUANTIZE_DYNAMIC,
-    QMMI_DEQUANTIZE,
-    QMMI_REQUANTIZE,
-    QMMI_MATMUL,
-    QMMI_OPERATION_COUNT
-} qmmi_operation;
-
-typedef struct qmmi_problem {
-    qmmi_operation operation;
-    union {
-        qmmi_convert_problem convert;
-        qmmi_matmul_problem matmul;
-    } as;
-} qmmi_problem;
+#include "problem.h"
 
 /* ---- kernel rows ------------------------------------------------------------------------------------------------- */
 

@@ -11,9 +11,9 @@ static qmm_status convert(const qmmi_call *call, qmmi_operation operation, const
     QMMI_TRY(qmmi_enter(call->context, call->function));
     QMMI_TRY(qmmi_check_convert(call, operation, source_name, source, source_quant, target_name, target, target_quant,
                                 &problem));
-    /* Nothing to do; a dynamic quantize of empty rows still owes them their parameters. */
+    /* Nothing to do; a dynamic quantize of empty rows still owes them their parameters, and both owe them sums. */
     if (problem.as.convert.source.rows == 0 || problem.as.convert.source.cols == 0) {
-        if (operation != QMMI_QUANTIZE_DYNAMIC) return QMM_OK;
+        if (operation != QMMI_QUANTIZE_DYNAMIC && !problem.as.convert.sums.memory) return QMM_OK;
     }
     return qmmi_run(call, &problem, NULL);
 }

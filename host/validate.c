@@ -282,11 +282,14 @@ static qmm_status set_code_range(const qmmi_call *call, const char *name, const 
 }
 
 qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names, const qmm_quant *given,
-                            const char *tensor_name, const qmmi_view *tensor, bool written, qmmi_quant *quant) {
+                            const char *tensor_name, const qmmi_view *tensor, qmmi_quant_use use, qmmi_quant *quant) {
     const char *const name = names->quant;
+    const bool written = use == QMMI_QUANT_WRITE;
     qmm_quant q = QMM_QUANT_INIT;
     qmmi_view scale_view, zero_view;
     QMMI_TRY(qmmi_read_struct(call->context, call->function, name, given, &q, sizeof q, QMMI_OLDEST_QUANT));
+    REQUIRE(call, !q.sums || use != QMMI_QUANT_READ,
+            "%s is given: only quantize writes sums, and only a matmul's quant_a brings them", names->sums);
     *quant = (qmmi_quant){ 0 };
     QMMI_TRY(check_granularity(call, name, &q, tensor_name, tensor));
     QMMI_TRY(set_code_range(call, name, &q, tensor_name, tensor->type, quant));
@@ -308,6 +311,26 @@ qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names
         QMMI_TRY(check_param(call, names->zero, q.zero, written ? QMMI_S32 : QMMI_S32 | QMMI_CODES_8, written, tensor,
                              quant, &quant->zero, &zero_view));
     if (written && q.zero) QMMI_TRY(qmmi_check_disjoint(call, names->scale, &scale_view, names->zero, &zero_view));
+    return QMM_OK;
+}
+
+qmm_status qmmi_check_sums(const qmmi_call *call, const qmmi_quant_names *names, const qmm_quant *given, int64_t rows,
+                           int64_t groups, int64_t batch, bool written, qmmi_param *sums) {
+    qmmi_view view;
+    *sums = (qmmi_param){ 0 };
+    if (!given || !given->sums) return QMM_OK;
+    QMMI_TRY(qmmi_check_tensor(call, names->sums, given->sums, QMMI_S32, written, &view));
+    REQUIRE(call, view.rows == rows && view.cols == groups,
+            "%s is %" PRId64 " x %" PRId64 ", not %" PRId64 " x %" PRId64 ": one for each row and group", names->sums,
+            view.rows, view.cols, rows, groups);
+    REQUIRE(call, view.batch == batch, "batch %" PRId64 " of %s is not %" PRId64, view.batch, names->sums, batch);
+    *sums = (qmmi_param){ .memory = view.memory,
+                          .offset = view.offset,
+                          .bytes = view.bytes,
+                          .type = QMM_S32,
+                          .row_stride = view.row_stride,
+                          .col_stride = 1,
+                          .batch_stride = view.batch_stride };
     return QMM_OK;
 }
 
@@ -336,6 +359,21 @@ static const qmmi_quant_names target_quant_names = QMMI_QUANT_NAMES("target_quan
 
 /* ---- conversions ------------------------------------------------------------------------------------------------- */
 
+/* The sums that go with the codes: apart from all else, whoever writes that. */
+static qmm_status check_target_sums(const qmmi_call *call, const char *source_name, const char *target_name,
+                                    const qmm_quant *given, qmmi_convert_problem *p) {
+    const qmmi_quant *const q = &p->target_quant;
+    qmmi_view sums;
+    p->sum_cols = q->granularity == QMM_PER_ROW_GROUP ? q->block_cols : at_least_1(p->target.cols);
+    QMMI_TRY(qmmi_check_sums(call, &quant_names, given, p->target.rows,
+                             q->granularity == QMM_PER_ROW_GROUP ? q->param_cols : 1, p->target.batch, true,
+                             &p->sums));
+    sums = qmmi_param_view(&p->sums);
+    QMMI_TRY(qmmi_check_disjoint(call, quant_names.sums, &sums, source_name, &p->source));
+    QMMI_TRY(qmmi_check_disjoint(call, quant_names.sums, &sums, target_name, &p->target));
+    return qmmi_check_quant_disjoint(call, &quant_names, q, false, quant_names.sums, &sums);
+}
+
 qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, const char *source_name,
                               const qmm_tensor *source, const qmm_quant *source_quant, const char *target_name,
                               const qmm_tensor *target, const qmm_quant *target_quant, qmmi_problem *problem) {
@@ -346,20 +384,28 @@ qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, c
     problem->operation = operation;
     QMMI_TRY(qmmi_check_tensor(call, source_name, source, from_codes ? QMMI_CODES | QMMI_S32 : QMMI_REALS, false,
                                &p->source));
+    p->sums = (qmmi_param){ 0 };
+    p->sum_cols = 1;
     QMMI_TRY(qmmi_check_tensor(call, target_name, target, to_codes ? QMMI_CODES : QMMI_REALS, true, &p->target));
     QMMI_TRY(qmmi_check_same_shape(call, target_name, &p->target, source_name, &p->source));
     QMMI_TRY(qmmi_check_disjoint(call, target_name, &p->target, source_name, &p->source));
     if (from_codes) {
         const qmmi_quant_names *const names = to_codes ? &source_quant_names : &quant_names;
-        QMMI_TRY(qmmi_check_quant(call, names, source_quant, source_name, &p->source, false, &p->source_quant));
+        QMMI_TRY(qmmi_check_quant(call, names, source_quant, source_name, &p->source, QMMI_QUANT_READ,
+                                  &p->source_quant));
         QMMI_TRY(qmmi_check_quant_disjoint(call, names, &p->source_quant, false, target_name, &p->target));
     }
     if (to_codes) {
         const qmmi_quant_names *const names = from_codes ? &target_quant_names : &quant_names;
-        QMMI_TRY(qmmi_check_quant(call, names, target_quant, target_name, &p->target, writes_params, &p->target_quant));
+        QMMI_TRY(qmmi_check_quant(call, names, target_quant, target_name, &p->target,
+                                  from_codes      ? QMMI_QUANT_READ
+                                  : writes_params ? QMMI_QUANT_WRITE
+                                                  : QMMI_QUANT_WRITE_SUMS,
+                                  &p->target_quant));
         QMMI_TRY(qmmi_check_quant_disjoint(call, names, &p->target_quant, false, target_name, &p->target));
         if (writes_params)
             QMMI_TRY(qmmi_check_quant_disjoint(call, names, &p->target_quant, true, source_name, &p->source));
+        if (!from_codes) QMMI_TRY(check_target_sums(call, source_name, target_name, target_quant, p));
     }
     return QMM_OK;
 }

@@ -31,14 +31,22 @@ qmm_status qmmi_check_disjoint(const qmmi_call *call, const char *output_name, c
 
 /* What messages call a qmm_quant and its parts; made at compile time, since calls are counted in nanoseconds. */
 typedef struct qmmi_quant_names {
-    const char *quant, *scale, *zero;
+    const char *quant, *scale, *zero, *sums;
 } qmmi_quant_names;
 
-#define QMMI_QUANT_NAMES(name) { name, "scale of " name, "zero of " name }
+#define QMMI_QUANT_NAMES(name) { name, "scale of " name, "zero of " name, "sums of " name }
 
-/* Copies and checks a qmm_quant; NULL gives scale 1, zero 0. */
+/* What a call does with the parts of a qmm_quant. */
+typedef enum qmmi_quant_use {
+    QMMI_QUANT_READ,         /* sums are refused */
+    QMMI_QUANT_READ_SUMS,    /* sums are read too */
+    QMMI_QUANT_WRITE_SUMS,   /* scale and zero are read, sums written */
+    QMMI_QUANT_WRITE         /* all are written */
+} qmmi_quant_use;
+
+/* Copies and checks a qmm_quant but for its sums; NULL gives scale 1, zero 0. */
 qmm_status qmmi_check_quant(const qmmi_call *call, const qmmi_quant_names *names, const qmm_quant *given,
-                            const char *tensor_name, const qmmi_view *tensor, bool written, qmmi_quant *quant);
+                            const char *tensor_name, const qmmi_view *tensor, qmmi_quant_use use, qmmi_quant *quant);
 
 /* The four conversions: which sides hold codes, and whether the parameters are outputs. */
 qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, const char *source_name,

@@ -30,13 +30,13 @@ int64_t qmm_matmul_k_limit(qmm_type a, int a_has_zero, qmm_type b, int b_has_zer
 /* A tensor becomes an operand. `k_is_row`: K runs along the rows of the stored tensor (A as M x K, B as N x K), so its
  * row is what the operand calls outer. */
 static qmm_status make_operand(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
-                               bool k_is_row, const qmmi_quant_names *names, const qmm_quant *given, qmmi_view *view,
-                               qmmi_operand *operand, qmmi_operand_shape *shape) {
+                               bool k_is_row, const qmmi_quant_names *names, const qmm_quant *given,
+                               qmmi_quant_use use, qmmi_view *view, qmmi_operand *operand, qmmi_operand_shape *shape) {
     const qmm_granularity along_outer = k_is_row ? QMM_PER_ROW : QMM_PER_COLUMN;
     const qmm_granularity along_k = k_is_row ? QMM_PER_ROW_GROUP : QMM_PER_COLUMN_GROUP;
     qmmi_quant quant;
     QMMI_TRY(qmmi_check_tensor(call, name, tensor, types, false, view));
-    QMMI_TRY(qmmi_check_quant(call, names, given, name, view, false, &quant));
+    QMMI_TRY(qmmi_check_quant(call, names, given, name, view, use, &quant));
     REQUIRE(call,
             quant.granularity == QMM_PER_TENSOR || quant.granularity == along_outer || quant.granularity == along_k,
             "%s is %s, but the sum runs over the %s of %s: it may be per tensor, %s or %s", names->quant,
@@ -71,7 +71,7 @@ static qmm_status make_operand(const qmmi_call *call, const char *name, const qm
 qmm_status qmmi_check_weights(const qmmi_call *call, const qmm_weights_options *options, const qmm_tensor *b,
                               qmmi_view *view, qmmi_operand *operand, qmmi_operand_shape *shape) {
     return make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, options->transpose_b != 0, &weights_quant_names,
-                        options->quant, view, operand, shape);
+                        options->quant, QMMI_QUANT_READ, view, operand, shape);
 }
 
 static qmm_status take_weights(const qmmi_call *call, const qmm_matmul_desc *desc, const qmm_tensor *b,
@@ -100,6 +100,15 @@ static qmm_status set_groups(const qmmi_call *call, int64_t group_a, int64_t gro
     p->group_size = group_a ? group_a : group_b ? group_b : p->k;
     p->groups = p->k == 0 ? 0 : p->k / p->group_size;
     return QMM_OK;
+}
+
+static qmm_status check_sums_of_a(const qmmi_call *call, const qmm_matmul_desc *desc, int64_t batch,
+                                  qmmi_matmul_problem *p) {
+    qmmi_view view;
+    QMMI_TRY(qmmi_check_sums(call, &quant_a_names, desc->quant_a, p->m, p->a.grouped || p->b.grouped ? p->groups : 1,
+                             batch, false, &p->a.sums));
+    view = qmmi_param_view(&p->a.sums);
+    return qmmi_check_disjoint(call, "c", &p->c, quant_a_names.sums, &view);
 }
 
 static qmm_status check_bias(const qmmi_call *call, const qmm_tensor *given, qmmi_matmul_problem *p) {
@@ -139,7 +148,7 @@ static qmm_status check_output(const qmmi_call *call, const qmm_matmul_desc *des
             "activation %d of desc is none of qmm_activation", (int)desc->activation);
     p->activation = desc->activation;
     if (qmmi_type_in(type, QMMI_CODES)) {
-        QMMI_TRY(qmmi_check_quant(call, &quant_c_names, desc->quant_c, "c", &p->c, false, &p->c_quant));
+        QMMI_TRY(qmmi_check_quant(call, &quant_c_names, desc->quant_c, "c", &p->c, QMMI_QUANT_READ, &p->c_quant));
         REQUIRE(call, !qmmi_is_group(p->c_quant.granularity),
                 "quant_c is %s: it may be per tensor, per row or per column",
                 qmmi_granularity_name(p->c_quant.granularity));
@@ -186,13 +195,14 @@ static qmm_status check_operands_disjoint(const qmmi_call *call, const char *out
 
 static qmm_status check_workspace(const qmmi_call *call, const qmm_matmul_desc *desc, const operand_views *views,
                                   const qmmi_matmul_problem *p) {
-    const qmmi_view bias = qmmi_param_view(&p->bias);
+    const qmmi_view bias = qmmi_param_view(&p->bias), sums = qmmi_param_view(&p->a.sums);
     qmmi_view view;
     if (!desc->workspace) return QMM_OK;
     QMMI_TRY(qmmi_check_region(call, "workspace", desc->workspace, desc->workspace_offset, desc->workspace_bytes));
     view = qmmi_bytes_view(desc->workspace->memory, desc->workspace_offset, desc->workspace_bytes);
     QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "c", &p->c));
     QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "bias", &bias));
+    QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, quant_a_names.sums, &sums));
     QMMI_TRY(qmmi_check_disjoint(call, "workspace", &view, "residual", &p->residual));
     QMMI_TRY(qmmi_check_quant_disjoint(call, &quant_c_names, &p->c_quant, false, "workspace", &view));
     return check_operands_disjoint(call, "workspace", &view, views, p);
@@ -214,15 +224,15 @@ qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given
         qmmi_read_struct(call->context, call->function, "desc", given, desc, sizeof *desc, QMMI_OLDEST_MATMUL_DESC));
     problem->operation = QMMI_MATMUL;
     *p = (qmmi_matmul_problem){ 0 };
-    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, &quant_a_names, desc->quant_a, &views.a,
-                          &p->a, &of_a));
+    QMMI_TRY(make_operand(call, "a", a, QMMI_CODES_8, !desc->transpose_a, &quant_a_names, desc->quant_a,
+                          desc->transpose_a ? QMMI_QUANT_READ : QMMI_QUANT_READ_SUMS, &views.a, &p->a, &of_a));
     if (desc->weights) {
         QMMI_TRY(take_weights(call, desc, b, &p->b, &of_b));
         views.packed = true;
         views.b = qmmi_bytes_view(desc->weights->storage, desc->weights->offset, desc->weights->bytes);
     } else {
         QMMI_TRY(make_operand(call, "b", b, QMMI_CODES_8 | QMMI_CODES_4, desc->transpose_b != 0, &quant_b_names,
-                              desc->quant_b, &views.b, &p->b, &of_b));
+                              desc->quant_b, QMMI_QUANT_READ, &views.b, &p->b, &of_b));
     }
     REQUIRE(call, of_a.k == of_b.k, "K is %" PRId64 " in a but %" PRId64 " in b", of_a.k, of_b.k);
     p->m = of_a.outer;
@@ -238,6 +248,7 @@ qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given
     QMMI_TRY(set_groups(call, of_a.group_size, of_b.group_size, p));
     p->k_limit = qmm_matmul_k_limit(p->a.type, p->a.has_zero, p->b.type, p->b.has_zero);
     QMMI_TRY(check_operands_disjoint(call, "c", &p->c, &views, p));
+    QMMI_TRY(check_sums_of_a(call, desc, of_a.batch, p));
     QMMI_TRY(check_bias(call, desc->bias, p));
     QMMI_TRY(check_output(call, desc, p));
     QMMI_TRY(check_residual(call, desc->residual, p));

@@ -25,6 +25,10 @@ qmmi_view qmmi_param_view(const qmmi_param *param);
 /* Two views of the same shape that are the same elements, whichever handles they came by. */
 bool qmmi_same_place(const qmm_context *context, const qmmi_view *x, const qmmi_view *y);
 
+/* The sums of a quant that was checked, rows x groups; without them, no memory. */
+qmm_status qmmi_check_sums(const qmmi_call *call, const qmmi_quant_names *names, const qmm_quant *given, int64_t rows,
+                           int64_t groups, int64_t batch, bool written, qmmi_param *sums);
+
 /* An output is apart from the parameters of a quant, or, if these are written, they from an input. */
 qmm_status qmmi_check_quant_disjoint(const qmmi_call *call, const qmmi_quant_names *names, const qmmi_quant *quant,
                                        bool params_written, const char *other_name,

@@ -38,6 +38,7 @@ typedef struct validate_quant {
     float scale_value;
     int32_t zero_value;
     int scale, zero; /* places in the case's tensors; -1: the values above */
+    int sums;        /* the same; -1: none */
     int64_t block_rows, block_cols, param_rows, param_cols;
 } validate_quant;
 

@@ -55,6 +55,31 @@ void convert_choose_quant(validate_case *c, validate_quant *q, int tensor, bool 
     validate_choose_quant(c, q, &choice);
 }
 
+void convert_choose_sums(validate_case *c) {
+    const validate_convert *p = &c->as.convert;
+    validate_quant *q = &c->as.convert.target_quant;
+    const int64_t groups = q->granularity == QMM_PER_ROW_GROUP ? q->param_cols : 1;
+    if (!q->given || c->performance_shape >= 0 || !validate_one_in(&c->random, 4)) return;
+    q->sums = validate_add_tensor(c, "sums", QMM_S32, p->rows, groups, p->batch, VALIDATE_OUTPUT);
+}
+
+/* sums[i,g] = sum of the codes of row i, group g. */
+void convert_expect_sums(validate_case *c) {
+    const validate_quant *q = &c->as.convert.target_quant;
+    const validate_tensor *codes = &c->tensors[CONVERT_TARGET], *sums;
+    const int64_t length = q->granularity == QMM_PER_ROW_GROUP ? q->block_cols : c->as.convert.cols;
+    if (q->sums < 0) return;
+    sums = &c->tensors[q->sums];
+    for (int64_t b = 0; b < sums->batch; b++)
+        for (int64_t i = 0; i < sums->rows; i++)
+            for (int64_t g = 0; g < sums->cols; g++) {
+                double sum = 0.0;
+                for (int64_t j = g * length; j < (g + 1) * length; j++)
+                    sum += validate_load(codes, codes->want, b, i, j);
+                validate_store(sums, sums->want, b, i, g, sum);
+            }
+}
+
 void convert_end(validate_case *c) {
     const validate_convert *p = &c->as.convert;
     const double elements = (double)p->rows * (double)p->cols * (double)p->batch;

@@ -17,6 +17,10 @@ void convert_begin(validate_case *c, const qmm_type *source_types, int source_co
 /* Draws the parameters of one side; sometimes none. */
 void convert_choose_quant(validate_case *c, validate_quant *q, int tensor, bool written, double scale);
 
+/* Sums of the codes, in one case of four; and what they must be, once the codes are known. */
+void convert_choose_sums(validate_case *c);
+void convert_expect_sums(validate_case *c);
+
 /* For case c: operations and bytes, to be called last. */
 void convert_end(validate_case *c);
 

@@ -113,9 +113,14 @@ void validate_fill_reals(validate_case *c, int tensor, validate_real_fill fill, 
 /* ---- quantization parameters ------------------------------------------------------------------------------------- */
 
 void validate_no_quant(validate_quant *q, qmm_type type) {
-    *q = (validate_quant){
-        .scale_value = 1.0f, .scale = -1, .zero = -1, .block_rows = 1, .block_cols = 1, .param_rows = 1, .param_cols = 1
-    };
+    *q = (validate_quant){ .scale_value = 1.0f,
+                           .scale = -1,
+                           .zero = -1,
+                           .sums = -1,
+                           .block_rows = 1,
+                           .block_cols = 1,
+                           .param_rows = 1,
+                           .param_cols = 1 };
     validate_code_range(type, 0, &q->qmin, &q->qmax);
     validate_code_range(type, 0, &q->zero_min, &q->zero_max);
 }
@@ -244,6 +249,10 @@ const qmm_quant *validate_quant_on_device(const validate_case *c, const validate
         arguments->zero = validate_on_device(c, e, q->zero);
         quant->zero = &arguments->zero;
     }
+    if (q->sums >= 0) {
+        arguments->sums = validate_on_device(c, e, q->sums);
+        quant->sums = &arguments->sums;
+    }
     return quant;
 }
 
@@ -264,4 +273,5 @@ void validate_describe_quant(const validate_case *c, const validate_quant *q, ch
         validate_append(text, bytes, ", scale %g", (double)q->scale_value);
     if (q->zero >= 0) validate_append(text, bytes, ", %s zero", qmm_type_name(c->tensors[q->zero].type));
     if (q->zero_value) validate_append(text, bytes, ", zero %d", (int)q->zero_value);
+    if (q->sums >= 0) validate_append(text, bytes, ", sums");
 }

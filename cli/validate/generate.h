@@ -40,7 +40,7 @@ void validate_no_quant(validate_quant *q, qmm_type type);
 /* Parameters as the API takes them; the tensors must live as long. NULL if none are given. */
 typedef struct validate_quant_arguments {
     qmm_quant quant;
-    qmm_tensor scale, zero;
+    qmm_tensor scale, zero, sums;
 } validate_quant_arguments;
 
 const qmm_quant *validate_quant_on_device(const validate_case *c, const validate_execution *e, const validate_quant *q,

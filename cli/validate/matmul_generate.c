@@ -164,12 +164,30 @@ static void choose_operand_quant(validate_case *c, validate_quant *q, int tensor
     validate_choose_quant(c, q, &choice);
 }
 
+/* The sums that quantize would have written with A, in one case of four. */
+static void add_sums_of_a(validate_case *c, int64_t group_size) {
+    validate_matmul *p = &c->as.matmul;
+    const validate_tensor *a = &c->tensors[MATMUL_A], *sums;
+    const int64_t groups = group_size ? p->k / group_size : 1, length = group_size ? group_size : p->k;
+    if (!p->a.given || p->transpose_a || c->performance_shape >= 0 || !validate_one_in(&c->random, 4)) return;
+    p->a.sums = validate_add_tensor(c, "sums of a", QMM_S32, p->m, groups, a->batch, VALIDATE_INPUT);
+    a = &c->tensors[MATMUL_A], sums = &c->tensors[p->a.sums];
+    for (int64_t b = 0; b < sums->batch; b++)
+        for (int64_t i = 0; i < sums->rows; i++)
+            for (int64_t g = 0; g < groups; g++) {
+                double sum = 0.0;
+                for (int64_t k = g * length; k < (g + 1) * length; k++) sum += validate_load(a, a->before, b, i, k);
+                validate_store(sums, sums->before, b, i, g, sum);
+            }
+}
+
 static void choose_operand_quants(validate_case *c, const plan *t) {
     validate_matmul *p = &c->as.matmul;
     const bool grouped = c->performance_shape < 0 && t->bound_step < 0 && validate_one_in(&c->random, 4);
     const int64_t group_size = grouped ? choose_group_size(c) : 0, which = validate_between(&c->random, 1, 3);
     choose_operand_quant(c, &p->a, MATMUL_A, !p->transpose_a, t->zeros, grouped && which & 1, group_size);
     choose_operand_quant(c, &p->b, MATMUL_B, p->transpose_b, t->zeros, grouped && which & 2, group_size);
+    add_sums_of_a(c, p->a.group_size ? p->a.group_size : p->b.group_size);
 }
 
 /* ---- C, bias, residual ------------------------------------------------------------------------------------------- */

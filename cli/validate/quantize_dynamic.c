@@ -25,6 +25,7 @@ static void generate(validate_case *c) {
     c->trivial = p->fill == VALIDATE_PATTERNS || p->fill == VALIDATE_ZERO_ROWS || p->fill == VALIDATE_SPECIALS ||
                  p->target_quant.qmax - p->target_quant.qmin < 32 ||
                  p->target_quant.block_rows * p->target_quant.block_cols < 16;
+    convert_choose_sums(c);
     convert_end(c);
 }
 
@@ -78,6 +79,7 @@ static void expect(validate_case *c) {
     validate_store(y, y->want, b, i, j,
                    oracle_quantize(validate_load(x, x->before, b, i, j), oracle_scale(c, q, b, i, j),
                                    oracle_zero(c, q, b, i, j), q->qmin, q->qmax));
+    convert_expect_sums(c);
 }
 
 static qmm_status run(const validate_case *c, validate_execution *e) {

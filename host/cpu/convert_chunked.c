@@ -107,7 +107,7 @@ QMMI_CPU_CLONES static void requantize_segment(const qmmi_convert_problem *p, in
  * one byte of 4-bit codes. */
 #define SEGMENT 65536
 
-static qmm_status for_all_segments(const qmmi_convert_problem *p, segment_function run) {
+static void for_all_segments(const qmmi_convert_problem *p, segment_function run) {
     const int64_t segments = (p->source.cols + SEGMENT - 1) / SEGMENT;
     const int64_t items = p->source.batch * p->source.rows * segments;
     QMMI_CPU_PARALLEL_FOR(p->source.batch * p->source.rows * p->source.cols > SEGMENT)
@@ -117,25 +117,28 @@ static qmm_status for_all_segments(const qmmi_convert_problem *p, segment_functi
         const int64_t row = item / segments;
         run(p, row / p->source.rows, row % p->source.rows, begin, end);
     }
-    return QMM_OK;
 }
 
 qmm_status qmmi_cpu_quantize_chunked(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                      size_t workspace_offset) {
     (void)context, (void)workspace, (void)workspace_offset;
-    return for_all_segments(&problem->as.convert, quantize_segment);
+    for_all_segments(&problem->as.convert, quantize_segment);
+    qmmi_cpu_row_sums(&problem->as.convert);
+    return QMM_OK;
 }
 
 qmm_status qmmi_cpu_dequantize_chunked(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                        size_t workspace_offset) {
     (void)context, (void)workspace, (void)workspace_offset;
-    return for_all_segments(&problem->as.convert, dequantize_segment);
+    for_all_segments(&problem->as.convert, dequantize_segment);
+    return QMM_OK;
 }
 
 qmm_status qmmi_cpu_requantize_chunked(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                        size_t workspace_offset) {
     (void)context, (void)workspace, (void)workspace_offset;
-    return for_all_segments(&problem->as.convert, requantize_segment);
+    for_all_segments(&problem->as.convert, requantize_segment);
+    return QMM_OK;
 }
 
 /* ---- dynamic parameters ------------------------------------------------------------------------------------------ */

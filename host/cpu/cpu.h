@@ -32,6 +32,9 @@ size_t qmmi_cpu_onednn_workspace(const qmm_context *context, const qmmi_problem 
 qmm_status qmmi_cpu_matmul_onednn(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                   size_t workspace_offset);
 
+/* Both rows of quantize end with it: the sums of the codes, where they are wanted. */
+void qmmi_cpu_row_sums(const qmmi_convert_problem *p);
+
 qmm_status qmmi_cpu_find_minmax(qmm_context *context, const qmmi_view *x, int64_t *count, float *min, float *max);
 qmm_status qmmi_cpu_histogram(qmm_context *context, const qmmi_view *x, int exponent, uint64_t *bins);
 qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *reference, const qmmi_view *got, float factor,

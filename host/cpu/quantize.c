@@ -26,5 +26,6 @@ qmm_status qmmi_cpu_quantize_reference(qmm_context *context, const qmmi_problem 
             }
         }
     }
+    qmmi_cpu_row_sums(&problem->as.convert);
     return QMM_OK;
 }

@@ -348,7 +348,11 @@ typedef enum qmm_granularity {
  * Limits: a host scale is finite and above 0, a host zero point lies in the range of the tensor's type; both are
  *         checked. Device values are the caller's promise; a zero point outside the type's range is taken as the
  *         nearest end of it.
- * Symmetric: no zero tensor and zero_value 0. */
+ * Symmetric: no zero tensor and zero_value 0.
+ * Sums:   the sums of the codes of each row, over each group where the scales are per row group: s32, rows x 1 or rows x
+ *         groups, in the tensor's batch, modulo 2^32. qmm_quantize and qmm_quantize_dynamic write them with the codes;
+ *         as quant_a of a matmul whose B has zero points they save a pass over A, and are the caller's promise. Nothing
+ *         else takes them, nor does a transposed A. */
 typedef struct qmm_quant {
     size_t struct_size;
     qmm_granularity granularity;
@@ -358,9 +362,10 @@ typedef struct qmm_quant {
     int32_t zero_value;
     const qmm_tensor *scale; /* read during the call only, like every pointer here */
     const qmm_tensor *zero;
+    const qmm_tensor *sums;  /* NULL: not wanted, or not known */
 } qmm_quant;
 
-#define QMM_QUANT_INIT { sizeof(qmm_quant), QMM_PER_TENSOR, 0, 0, 1.0f, 0, NULL, NULL }
+#define QMM_QUANT_INIT { sizeof(qmm_quant), QMM_PER_TENSOR, 0, 0, 1.0f, 0, NULL, NULL, NULL }
 
 /* Static parameters from a range, on the host, in double, rounded to float once.
  *     symmetric   scale = max(|min|, |max|) / qmax, zero = 0
@@ -378,8 +383,8 @@ QMM_API qmm_status qmm_choose_params(double min, double max, qmm_type type, int 
 /* q = clamp(rint(x / scale) + zero, qmin, qmax): true division, ties to even, the zero point added after rounding.
  * Shapes: x and q the same rows, cols and batch. Types: x f32, f16, bf16; q any code type.
  * Exactness: bit for bit on every device. NaN gives zero (the code of 0.0), infinities saturate.
- * quant NULL means scale 1 and zero 0. Errors: QMM_INVALID_ARGUMENT, QMM_UNSUPPORTED, QMM_DEVICE_FAILED.
- * Source: ONNX QuantizeLinear. */
+ * Overlap: q and the sums overlap nothing. quant NULL means scale 1 and zero 0.
+ * Errors: QMM_INVALID_ARGUMENT, QMM_UNSUPPORTED, QMM_DEVICE_FAILED. Source: ONNX QuantizeLinear. */
 QMM_API qmm_status qmm_quantize(qmm_context *context, const qmm_tensor *x, const qmm_quant *quant,
                                 const qmm_tensor *q);
 
@@ -390,7 +395,7 @@ QMM_API qmm_status qmm_quantize(qmm_context *context, const qmm_tensor *x, const
  * with the range widened to contain 0, a scale below 2^-126 raised to it, and scale 1 and zero 0 or qmin where every
  * finite value is 0 or there is none. NaN and infinities are passed over, then quantized as qmm_quantize does.
  * Shapes, types: as qmm_quantize; scale and zero have the shape of the granularity, and x's batch.
- * Overlap: x, q, scale and zero are disjoint. Errors: as qmm_quantize. Source: ONNX DynamicQuantizeLinear. */
+ * Overlap: x, q, scale, zero and sums are disjoint. Errors: as qmm_quantize. Source: ONNX DynamicQuantizeLinear. */
 QMM_API qmm_status qmm_quantize_dynamic(qmm_context *context, const qmm_tensor *x, const qmm_quant *quant,
                                         const qmm_tensor *q);
 

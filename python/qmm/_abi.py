@@ -134,7 +134,7 @@ class qmm_quant(SizedStructure):
     DEFAULTS = {"scale_value": 1.0}
     _fields_ = [("struct_size", c_size_t), ("granularity", c_int), ("group_size", c_int64), ("bits", c_int32),
                 ("scale_value", c_float), ("zero_value", c_int32), ("scale", POINTER(qmm_tensor)),
-                ("zero", POINTER(qmm_tensor))]
+                ("zero", POINTER(qmm_tensor)), ("sums", POINTER(qmm_tensor))]
 
 
 class qmm_range_options(SizedStructure):

@@ -532,6 +532,35 @@ static void test_shapes(void **state) {
     end_of_test();
 }
 
+/* ---- sums of codes ------------------------------------------------------------------------------------------------ */
+
+static qmm_quant with_sums(const qmm_tensor *sums) {
+    qmm_quant q = QMM_QUANT_INIT;
+    q.sums = sums;
+    return q;
+}
+
+static void test_sums(void **state) {
+    const qmm_tensor column = sized(w->c, 6, 1), wrong_shape = sized(w->c, 5, 1), wrong_type = typed(column, QMM_F32);
+    const qmm_quant good = with_sums(&column), bad_shape = with_sums(&wrong_shape), bad_type = with_sums(&wrong_type);
+    const qmm_quant on_codes = with_sums(TENSOR(typed(sized(w->q, 6, 1), QMM_S32)));
+    (void)state;
+    expect(qmm_quantize(w->context, &w->x, &good, &w->q) == QMM_OK, "sums beside codes: %s",
+           qmm_context_error(w->context));
+    world_poison(w);
+    BAD(qmm_quantize(w->context, &w->x, &bad_shape, &w->q),
+        "qmm_quantize: sums of quant is 5 x 1, not 6 x 1: one for each row and group");
+    BAD(qmm_quantize(w->context, &w->x, &bad_type, &w->q),
+        "qmm_quantize: type f32 (8) of sums of quant is not one of s32");
+    BAD(qmm_quantize(w->context, &w->x, &on_codes, &w->q),
+        "qmm_quantize: sums of quant overlaps q, and sums of quant is written");
+    BAD(qmm_dequantize(w->context, &w->codes, &good, &w->real),
+        "qmm_dequantize: sums of quant is given: only quantize writes sums, and only a matmul's quant_a brings them");
+    BAD(qmm_matmul(w->context, DESC(desc_with(NULL, &good, NULL, NULL)), &w->a, &w->b, &w->c_codes),
+        "qmm_matmul: sums of quant_c is given: only quantize writes sums, and only a matmul's quant_a brings them");
+    end_of_test();
+}
+
 /* ---- quantization parameters -------------------------------------------------------------------------------------- */
 
 static qmm_quant quant_of(qmm_granularity granularity, int64_t group_size, const qmm_tensor *scale,
@@ -1630,6 +1659,7 @@ int main(void) {
         cmocka_unit_test(test_claimed_sizes),
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_sums),
         cmocka_unit_test(test_host_values),
         cmocka_unit_test(test_granularity),
         cmocka_unit_test(test_device_scales),
