@@ -57,21 +57,27 @@ typedef struct qmmi_error_sums {
 typedef struct qmmi_backend {
     const char *name;
 
-    /* Number of devices; where 0, why, in `reason`. Facts of one. */
+    /* Number of devices that this build can use; where 0, why, in `reason`. Facts of one. */
     int (*device_count)(char *reason, size_t reason_bytes);
     void (*device_info)(int device, qmm_device_info *info);
+    /* Which of these "name:number" means; -1: none, and why. Without it the number itself. */
+    int (*device_index)(int number, char *reason, size_t reason_bytes);
 
     /* Opens and closes context->device_state; open sets context->capabilities and context->device_key. */
     qmm_status (*open)(qmm_context *context, int device, const qmm_context_options *options);
     void (*close)(qmm_context *context);
     qmm_status (*synchronize)(qmm_context *context);
 
+    /* Is the queue being captured into a graph? Nothing may wait, allocate or free then. Without it, never. */
+    bool (*capturing)(const qmm_context *context);
+
     /* The queue in native form, and another one from the caller; NULL where the device has none. */
     void *(*get_queue)(const qmm_context *context);
     qmm_status (*set_queue)(qmm_context *context, void *native_queue);
 
-    /* Device memory, aligned to at least 256 bytes. allocate gives NULL where there is none. */
-    void *(*allocate)(qmm_context *context, size_t bytes);
+    /* Device memory, aligned to at least 256 bytes. Where there is none, allocate gives QMM_OUT_OF_MEMORY and leaves the
+     * text to the caller, who knows what it is for. */
+    qmm_status (*allocate)(qmm_context *context, size_t bytes, void **memory);
     void (*release)(qmm_context *context, void *memory, size_t bytes);
 
     /* Address of native memory as far as alignment and overlap go; 0 where the form has none (cl_mem). */
@@ -96,10 +102,10 @@ typedef struct qmmi_backend {
     qmm_status (*measure_error)(qmm_context *context, const qmmi_view *reference, const qmmi_view *got, float factor,
                                 qmmi_error_sums *sums);
 
-    /* Packed weights of an n x k operand (batch matrices of it): bytes of codes (SIZE_MAX: too many), and the packing,
-     * with the codes' sums (s32, [batch][groups][n]). The parameters stay as they are. Sets the strides of `packed` for
-     * its own use. */
-    size_t (*weights_bytes)(int64_t n, int64_t k, int64_t batch, qmm_type type);
+    /* Packed weights of an n x k operand (batch matrices of it; group_size is k where there are no groups): bytes of
+     * codes (SIZE_MAX: too many), and the packing, with the codes' sums (s32, [batch][groups][n]). The parameters stay as
+     * they are. Sets the strides of `packed` for its own use. */
+    size_t (*weights_bytes)(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type);
     qmm_status (*weights_pack)(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                int64_t group_size, qmmi_operand *packed);
 
@@ -111,6 +117,7 @@ typedef struct qmmi_backend {
 } qmmi_backend;
 
 extern const qmmi_backend qmmi_cpu_backend;
+extern const qmmi_backend qmmi_cuda_backend;
 
 /* ---- what a backend may call ------------------------------------------------------------------------------------- */
 

@@ -21,7 +21,8 @@ static qmm_status make_buffer(qmm_context *context, const char *function, size_t
 }
 
 qmm_status qmm_buffer_create(qmm_context *context, size_t bytes, qmm_buffer **buffer) {
-    QMMI_ENTER(context);
+    qmm_status status;
+    QMMI_ENTER_WAITING(context);
     QMMI_REQUIRE(context, buffer, "buffer is NULL");
     *buffer = NULL;
     QMMI_REQUIRE(context, bytes <= PTRDIFF_MAX, "bytes %zu is more than the %td an object can have", bytes,
@@ -29,11 +30,11 @@ qmm_status qmm_buffer_create(qmm_context *context, size_t bytes, qmm_buffer **bu
     QMMI_TRY(make_buffer(context, __func__, bytes, buffer));
     (*buffer)->owned = true;
     if (bytes == 0) return QMM_OK;
-    (*buffer)->memory = context->backend->allocate(context, bytes);
-    if ((*buffer)->memory) return QMM_OK;
+    status = qmmi_allocate_device(context, __func__, "a buffer", bytes, &(*buffer)->memory);
+    if (status == QMM_OK) return QMM_OK;
     qmmi_object_free(&(*buffer)->object);
     *buffer = NULL;
-    return QMMI_FAIL(context, QMM_OUT_OF_MEMORY, "no device memory for a buffer of %zu bytes", bytes);
+    return status;
 }
 
 qmm_status qmm_buffer_wrap(qmm_context *context, void *native, size_t bytes, qmm_buffer **buffer) {
@@ -88,7 +89,7 @@ static qmm_status check_host(qmm_context *context, const char *function, const c
 
 static qmm_status upload(qmm_context *context, const char *function, qmm_buffer *buffer, size_t offset,
                          const void *source, size_t bytes, bool wait) {
-    QMMI_TRY(qmmi_enter(context, function));
+    QMMI_TRY(wait ? qmmi_enter_waiting(context, function) : qmmi_enter(context, function));
     QMMI_TRY(qmmi_check_buffer(context, function, "", "buffer", buffer, offset, bytes));
     QMMI_TRY(check_host(context, function, "source", source, bytes));
     return bytes ? context->backend->upload(context, buffer->memory, offset, source, bytes, wait) : QMM_OK;
@@ -96,7 +97,7 @@ static qmm_status upload(qmm_context *context, const char *function, qmm_buffer 
 
 static qmm_status download(qmm_context *context, const char *function, const qmm_buffer *buffer, size_t offset,
                            void *target, size_t bytes, bool wait) {
-    QMMI_TRY(qmmi_enter(context, function));
+    QMMI_TRY(wait ? qmmi_enter_waiting(context, function) : qmmi_enter(context, function));
     QMMI_TRY(qmmi_check_buffer(context, function, "", "buffer", buffer, offset, bytes));
     QMMI_TRY(check_host(context, function, "target", target, bytes));
     return bytes ? context->backend->download(context, buffer->memory, offset, target, bytes, wait) : QMM_OK;

@@ -278,7 +278,7 @@ qmm_status qmm_calibrator_observe(qmm_calibrator *calibrator, const qmm_tensor *
     qmm_context *context = is_calibrator(calibrator) ? calibrator->object.context : NULL;
     const qmmi_call call = { context, __func__, false };
     qmmi_view view;
-    QMMI_ENTER(context);
+    QMMI_ENTER_WAITING(context);
     QMMI_TRY(qmmi_check_tensor(&call, "x", x, QMMI_REALS, false, &view));
     return observe(context, calibrator, &view);
 }
@@ -301,7 +301,7 @@ qmm_status qmm_find_range(qmm_context *context, const qmm_tensor *x, const qmm_r
     qmm_calibrator *calibrator;
     qmmi_view view;
     qmm_status status;
-    QMMI_ENTER(context);
+    QMMI_ENTER_WAITING(context);
     QMMI_REQUIRE(context, min && max, "%s is NULL", min ? "max" : "min");
     QMMI_TRY(qmmi_check_tensor(&call, "x", x, QMMI_REALS, false, &view));
     QMMI_TRY(create(&call, options, &calibrator));

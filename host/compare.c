@@ -46,7 +46,7 @@ qmm_status qmm_compare(qmm_context *context, const qmm_tensor *expected, const q
     qmm_compare_result found = QMM_COMPARE_RESULT_INIT;
     qmmi_view x, y;
     qmm_status status;
-    QMMI_ENTER(context);
+    QMMI_ENTER_WAITING(context);
     QMMI_REQUIRE(context, result, "result is NULL");
     QMMI_CHECK_RESULT(context, result, QMMI_OLDEST_COMPARE_RESULT);
     QMMI_TRY(qmmi_check_tensor(&call, "expected", expected, QMMI_ALL_TYPES, false, &x));

@@ -53,7 +53,21 @@ qmm_status qmmi_enter(qmm_context *context, const char *function) {
     if (!context || context->magic != QMMI_MAGIC_CONTEXT) return QMM_INVALID_ARGUMENT;
     if (context->failed)
         return qmmi_fail(context, QMM_DEVICE_FAILED, function,
-                         "the device of this context failed earlier; close the context and open another");
+                         "the device of this context failed earlier; close the context and open another; if that fails "
+                         "too, the process must be restarted");
+    return QMM_OK;
+}
+
+bool qmmi_capturing(const qmm_context *context) {
+    return context->backend->capturing && context->backend->capturing(context);
+}
+
+qmm_status qmmi_enter_waiting(qmm_context *context, const char *function) {
+    QMMI_TRY(qmmi_enter(context, function));
+    if (qmmi_capturing(context))
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
+                         "this waits for the device or takes memory of it, which it cannot while its queue is being "
+                         "captured: do it before or after");
     return QMM_OK;
 }
 
@@ -141,9 +155,22 @@ void qmmi_object_free(qmmi_object *object) {
     qmmi_release(context, object, object->bytes);
 }
 
+qmm_status qmmi_allocate_device(qmm_context *context, const char *function, const char *what, size_t bytes,
+                                void **memory) {
+    const qmm_status status = context->backend->allocate(context, bytes, memory);
+    if (status == QMM_OK) return QMM_OK;
+    *memory = NULL;
+    if (status != QMM_OUT_OF_MEMORY) return status; /* the backend said why */
+    return qmmi_fail(context, QMM_OUT_OF_MEMORY, function, "no device memory for %s of %zu bytes", what, bytes);
+}
+
 qmm_status qmmi_workspace_reserve(qmm_context *context, size_t bytes, const char *function) {
-    void *grown;
     if (bytes <= context->workspace_bytes) return QMM_OK;
+    if (qmmi_capturing(context))
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
+                         "the workspace cannot grow to %zu bytes while its queue is being captured: call "
+                         "qmm_context_prepare and qmm_context_reserve_workspace before",
+                         bytes);
     if (context->workspace) {
         /* Work queued earlier may still use it. */
         QMMI_TRY(context->backend->synchronize(context));
@@ -151,10 +178,7 @@ qmm_status qmmi_workspace_reserve(qmm_context *context, size_t bytes, const char
     }
     context->workspace = NULL;
     context->workspace_bytes = 0;
-    grown = context->backend->allocate(context, bytes);
-    if (!grown)
-        return qmmi_fail(context, QMM_OUT_OF_MEMORY, function, "no memory for a workspace of %zu bytes", bytes);
-    context->workspace = grown;
+    QMMI_TRY(qmmi_allocate_device(context, function, "a workspace", bytes, &context->workspace));
     context->workspace_bytes = bytes;
     return QMM_OK;
 }
@@ -266,6 +290,6 @@ qmm_status qmm_context_set_queue(qmm_context *context, void *native_queue) {
 }
 
 qmm_status qmm_context_synchronize(qmm_context *context) {
-    QMMI_ENTER(context);
+    QMMI_ENTER_WAITING(context);
     return context->backend->synchronize(context);
 }

@@ -36,7 +36,8 @@ struct qmm_buffer {
     bool owned;
 };
 
-typedef enum qmmi_trust { QMMI_UNTESTED, QMMI_TRUSTED, QMMI_REFUSED } qmmi_trust;
+/* Of a row: refused after a wrong result, untestable where its known-answer test could not run. */
+typedef enum qmmi_trust { QMMI_UNTESTED, QMMI_TRUSTED, QMMI_REFUSED, QMMI_UNTESTABLE } qmmi_trust;
 
 struct qmm_context {
     qmmi_magic magic;
@@ -61,11 +62,17 @@ struct qmm_context {
 
     const qmmi_row *forced[QMMI_OPERATION_COUNT];
     qmmi_trust trust[QMMI_OPERATION_COUNT][QMMI_ROWS_MAX];
+    int mistrusted; /* how many rows have not passed their known-answer test */
 };
 
 /* Makes, links and frees an object of `bytes` bytes, zeroed behind its header. NULL if there is no memory. */
 void *qmmi_object_create(qmm_context *context, qmmi_magic magic, size_t bytes, void (*destroy)(qmmi_object *object));
 void qmmi_object_free(qmmi_object *object);
+
+/* Device memory for what `what` says, as "a buffer". QMM_OUT_OF_MEMORY where there is none, another status where the
+ * device failed in another way; *memory is NULL then. */
+qmm_status qmmi_allocate_device(qmm_context *context, const char *function, const char *what, size_t bytes,
+                                void **memory);
 
 /* The context's workspace, at least `bytes`, grown if need be. */
 qmm_status qmmi_workspace_reserve(qmm_context *context, size_t bytes, const char *function);
@@ -82,6 +89,17 @@ qmm_status qmmi_enter(qmm_context *context, const char *function);
     do {                                                           \
         const qmm_status entered = qmmi_enter((context), __func__); \
         if (entered != QMM_OK) return entered;                     \
+    } while (0)
+
+/* Of one that waits for the device, or takes memory of it: its queue is not being captured either, which neither could
+ * be part of. Nothing was asked of the device that would spoil the capture. */
+bool qmmi_capturing(const qmm_context *context);
+qmm_status qmmi_enter_waiting(qmm_context *context, const char *function);
+
+#define QMMI_ENTER_WAITING(context)                                        \
+    do {                                                                   \
+        const qmm_status entered = qmmi_enter_waiting((context), __func__); \
+        if (entered != QMM_OK) return entered;                             \
     } while (0)
 
 /* Fails the public function it stands in. */

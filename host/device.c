@@ -12,6 +12,7 @@
 
 /* Best first: "auto" takes the first device. A new backend is one row here. */
 static const qmmi_backend *const backends[] = {
+    &qmmi_cuda_backend,
     &qmmi_cpu_backend,
 };
 
@@ -58,22 +59,35 @@ qmm_status qmm_device_get_info(int index, qmm_device_info *info) {
     return QMM_INVALID_ARGUMENT;
 }
 
-/* Splits "cuda:1" into its length before the colon and 1; -1 where what follows is no small number. */
+enum { FIRST_DEVICE = -1, NO_NUMBER = -2 };
+
+/* Splits "cuda:1" into its length before the colon and 1. "cuda" is the first that is usable, whatever its number. */
 static int device_number(const char *name, size_t *kind_length) {
     const char *colon = strchr(name, ':');
     char *end;
     long number;
     *kind_length = colon ? (size_t)(colon - name) : strlen(name);
-    if (!colon) return 0;
-    if (colon[1] < '0' || colon[1] > '9') return -1;
+    if (!colon) return FIRST_DEVICE;
+    if (colon[1] < '0' || colon[1] > '9') return NO_NUMBER;
     number = strtol(colon + 1, &end, 10);
-    return *end == '\0' && number < INT_MAX ? (int)number : -1;
+    return *end == '\0' && number < INT_MAX ? (int)number : NO_NUMBER;
+}
+
+/* The index of a backend's device; -1: none, and why. */
+static int device_index(const qmmi_backend *backend, int number, char *reason, size_t reason_bytes) {
+    const int count = backend->device_count(reason, reason_bytes);
+    if (number == FIRST_DEVICE) return count > 0 ? 0 : -1;
+    if (backend->device_index) return backend->device_index(number, reason, reason_bytes);
+    if (number < count) return number;
+    if (count > 0) snprintf(reason, reason_bytes, "there are %d, numbered from 0", count);
+    return -1;
 }
 
 qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_backend **backend, int *device) {
     static const char function[] = "qmm_context_open";
     char reason[256] = "";
     size_t kind_length;
+    int number;
     if (!name) return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function, "device is NULL");
     if (strcmp(name, "auto") == 0) {
         for (int i = 0; i < BACKEND_COUNT; i++) {
@@ -83,19 +97,16 @@ qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_
             return QMM_OK;
         }
     }
-    *device = device_number(name, &kind_length);
-    if (*device < 0 || kind_length == 0)
+    number = device_number(name, &kind_length);
+    if (number == NO_NUMBER || kind_length == 0)
         return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function,
                          "device '%.64s' is not auto, a backend, or a backend:number", name);
     for (int i = 0; i < BACKEND_COUNT; i++) {
-        int count;
         if (strlen(backends[i]->name) != kind_length || strncmp(name, backends[i]->name, kind_length) != 0) continue;
         *backend = backends[i];
-        count = backends[i]->device_count(reason, sizeof reason);
-        if (*device < count) return QMM_OK;
-        if (count == 0) return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': %s", name, reason);
-        return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': there are %d, numbered from 0", name,
-                         count);
+        *device = device_index(backends[i], number, reason, sizeof reason);
+        if (*device >= 0) return QMM_OK;
+        return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': %s", name, reason);
     }
     return qmmi_fail(reporter, QMM_NO_DEVICE, function, "no device '%.64s': this build has no such backend", name);
 }

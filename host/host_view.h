@@ -13,7 +13,7 @@ typedef struct qmmi_host_view {
     size_t copy_bytes;
 } qmmi_host_view;
 
-/* `bytes` bytes of native memory from `offset`; waits. */
+/* `bytes` bytes of native memory from `offset`; waits. Where it fails there is nothing to close. */
 qmm_status qmmi_host_view_open(qmm_context *context, const char *function, const void *memory, size_t offset,
                                size_t bytes, qmmi_host_view *view);
 void qmmi_host_view_close(qmm_context *context, qmmi_host_view *view);

@@ -22,15 +22,34 @@ static int row_index(const qmm_context *context, qmmi_operation operation, const
     return (int)(row - context->backend->rows[operation]);
 }
 
+static const char *why_mistrusted(qmmi_trust trust) {
+    if (trust == QMMI_UNTESTABLE) return "its known-answer test could not run on this device";
+    return trust == QMMI_REFUSED ? "it failed its known-answer test on this device" : NULL;
+}
+
+/* Says nothing of the row: the next attempt may succeed, or none will. */
+static bool is_no_verdict(qmm_status status) {
+    return status == QMM_OUT_OF_MEMORY || status == QMM_DEVICE_FAILED;
+}
+
 /* *reason: NULL if the row may be used, else why not. Runs the row's self-test at its first use. */
 static qmm_status distrust(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row,
                            const char **reason) {
     qmm_context *const context = call->context;
     qmmi_trust *trust = &context->trust[operation][row_index(context, operation, row)];
-    *reason = *trust == QMMI_REFUSED ? "it failed its known-answer test on this device" : NULL;
+    qmm_status status;
+    *reason = why_mistrusted(*trust);
     if (!row->self_test || *trust != QMMI_UNTESTED) return QMM_OK;
-    QMMI_TRY(qmmi_self_test(call, operation, row, reason));
-    *trust = *reason ? QMMI_REFUSED : QMMI_TRUSTED;
+    if (qmmi_capturing(context))
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, call->function,
+                         "%s cannot run its known-answer test while its queue is being captured: call "
+                         "qmm_context_prepare and qmm_context_reserve_workspace before",
+                         row->name);
+    status = qmmi_self_test(call, operation, row, reason);
+    if (is_no_verdict(status)) return status;
+    *trust = status != QMM_OK ? QMMI_UNTESTABLE : *reason ? QMMI_REFUSED : QMMI_TRUSTED;
+    if (status != QMM_OK) *reason = why_mistrusted(*trust); /* the log has the error */
+    if (*reason) context->mistrusted++;
     qmmi_log(context, *reason ? QMM_LOG_WARNING : QMM_LOG_DEBUG, "%s: %s", row->name,
              *reason ? *reason : "passed its known-answer test");
     return QMM_OK;
@@ -49,24 +68,50 @@ static qmm_status refusal(const qmmi_call *call, const qmmi_problem *problem, co
     return *reason ? QMM_OK : distrust(call, problem->operation, row, reason);
 }
 
-qmm_status qmmi_select(const qmmi_call *call, const qmmi_problem *problem, qmm_explain_function explain, void *user,
+/* *row: the first that runs the problem, NULL if none does. explain, if given, hears of every row. */
+static qmm_status walk(const qmmi_call *call, const qmmi_problem *problem, qmm_explain_function explain, void *user,
                        const qmmi_row **row) {
     const qmmi_row *r = call->context->backend->rows[problem->operation];
-    char reasons[QMMI_ERROR_TEXT_BYTES / 2];
-    size_t used = 0;
     *row = NULL;
-    for (; r && r->name; r++) {
+    for (; r && r->name && (explain || !*row); r++) {
         const char *reason;
         QMMI_TRY(refusal(call, problem, r, &reason));
         if (explain) explain(user, r->name, reason);
         if (!reason && !*row) *row = r;
-        if (*row && !explain) return QMM_OK;
-        if (reason && used < sizeof reasons)
-            used += (size_t)snprintf(reasons + used, sizeof reasons - used, "\n  %s: %s", r->name, reason);
     }
-    if (*row || explain) return QMM_OK;
+    return QMM_OK;
+}
+
+typedef struct reasons {
+    char text[QMMI_ERROR_TEXT_BYTES / 2];
+    size_t used;
+} reasons;
+
+static void collect(void *user, const char *kernel, const char *reason) {
+    reasons *all = user;
+    if (reason && all->used < sizeof all->text)
+        all->used += (size_t)snprintf(all->text + all->used, sizeof all->text - all->used, "\n  %s: %s", kernel, reason);
+}
+
+static qmm_status fail_for_want_of_a_row(const qmmi_call *call, const qmmi_problem *problem, const qmmi_row **row) {
+    reasons all = { .used = 0 };
+    QMMI_TRY(walk(call, problem, collect, &all, row));
     return qmmi_fail(call->context, QMM_UNSUPPORTED, call->function, "no kernel takes this:%s",
-                     used ? reasons : " the device has none for it");
+                     all.used ? all.text : " the device has none for it");
+}
+
+/* Rows decline in favour of later ones. Where one of those has just failed its known-answer test the choice is made
+ * again, so that it is the same from the first call on. */
+qmm_status qmmi_select(const qmmi_call *call, const qmmi_problem *problem, qmm_explain_function explain, void *user,
+                       const qmmi_row **row) {
+    const qmm_context *const context = call->context;
+    int mistrusted;
+    do {
+        mistrusted = context->mistrusted;
+        QMMI_TRY(walk(call, problem, NULL, NULL, row));
+    } while (context->mistrusted != mistrusted);
+    if (explain) return walk(call, problem, explain, user, row);
+    return *row ? QMM_OK : fail_for_want_of_a_row(call, problem, row);
 }
 
 size_t qmmi_row_workspace(const qmm_context *context, const qmmi_row *row, const qmmi_problem *problem) {

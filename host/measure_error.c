@@ -35,7 +35,7 @@ qmm_status qmm_measure_error(qmm_context *context, const qmm_tensor *reference, 
     qmmi_error_sums sums = { 0 };
     qmm_error_measure found;
     int exponent = 0;
-    QMMI_ENTER(context);
+    QMMI_ENTER_WAITING(context);
     QMMI_REQUIRE(context, measure, "measure is NULL");
     QMMI_CHECK_RESULT(context, measure, QMMI_OLDEST_ERROR_MEASURE);
     QMMI_TRY(qmmi_check_tensor(&call, "reference", reference, QMMI_REALS, false, &r));

@@ -17,8 +17,8 @@ typedef struct matmul_case {
 
 static const matmul_case matmul_cases[] = {
     { 1, 1, 1, false, false, false },       { 3, 5, 7, false, false, false }, { 17, 33, 65, false, true, true },
-    { 16, 32, 64, true, false, false },     { 5, 19, 130, true, true, true }, { 2, 3, 33025, false, false, false },
-    { 1, 1, K_LIMIT, false, false, false }, /* the longest K of the pair of types */
+    { 16, 32, 64, true, false, false },     { 5, 19, 130, true, true, true }, { 2, 3, 1025, false, false, false },
+    { 1, 1, K_LIMIT, false, false, false }, /* the longest K of the pair of types, with the largest sum alone */
 };
 
 static const qmm_type a_types[] = { QMM_S8, QMM_U8 };
@@ -43,6 +43,13 @@ static int64_t value_of(qmm_type type, uint8_t byte) {
     return type == QMM_S8 ? (int8_t)byte : byte;
 }
 
+/* Of the longest K, a tile of a kernel that is given one element takes thousands of steps: the fill whose sum comes
+ * nearest to the end of int32 will do. */
+static bool is_left_out(const matmul_case *c, qmm_type a_type, qmm_type b_type, fill f) {
+    const fill extreme = a_type != b_type ? OPPOSED : a_type == QMM_S8 ? LOWEST : HIGHEST;
+    return c->k == K_LIMIT && f != extreme;
+}
+
 /* Everything a case needs, in one allocation on either side: A, B, then C. */
 typedef struct rig {
     qmm_buffer *buffer;
@@ -51,14 +58,17 @@ typedef struct rig {
 } rig;
 
 static qmm_status open_rig(const qmmi_call *call, rig *r) {
-    enum { OPERAND_BYTES = 192 * 1024, C_BYTES = 4096 }; /* 131,071 codes of the longest K; 3 x 33,025 */
+    enum { OPERAND_BYTES = 192 * 1024, C_BYTES = 4096 }; /* 131,071 codes of the longest K */
     qmm_context *const context = call->context;
+    qmm_status status;
     r->b_offset = OPERAND_BYTES;
     r->c_offset = 2 * OPERAND_BYTES;
     r->bytes = 2 * OPERAND_BYTES + C_BYTES;
-    if (qmm_buffer_create(context, r->bytes, &r->buffer) != QMM_OK)
-        return qmmi_fail(context, QMM_OUT_OF_MEMORY, call->function,
-                         "no device memory for the %zu bytes of a known-answer test", r->bytes);
+    status = qmm_buffer_create(context, r->bytes, &r->buffer);
+    if (status == QMM_OUT_OF_MEMORY)
+        return qmmi_fail(context, status, call->function, "no device memory for the %zu bytes of a known-answer test",
+                         r->bytes);
+    QMMI_TRY(status);
     r->host = qmmi_allocate(context, r->bytes);
     return r->host ? QMM_OK
                    : qmmi_fail(context, QMM_OUT_OF_MEMORY, call->function, "no host memory for a known-answer test");
@@ -128,7 +138,8 @@ static qmm_status test_matmul(const qmmi_call *call, const qmmi_row *row, int *r
             matmul_case c = matmul_cases[n];
             if (c.k == K_LIMIT) c.k = qmm_matmul_k_limit(a_type, 0, b_type, 0);
             for (int f = LOWEST; f < FILLS && status == QMM_OK && !*wrong; f++)
-                status = run_case(call, row, &c, a_type, b_type, (fill)f, &r, ran, wrong);
+                if (!is_left_out(&matmul_cases[n], a_type, b_type, (fill)f))
+                    status = run_case(call, row, &c, a_type, b_type, (fill)f, &r, ran, wrong);
         }
     }
     close_rig(call->context, &r);

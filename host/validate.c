@@ -58,8 +58,8 @@ static bool matrices_apart(const qmmi_view *v) {
     return v->batch_stride >= v->cols && (v->batch - 1) * v->batch_stride + v->cols <= v->row_stride;
 }
 
-/* What a tensor without a buffer is given while sizes are asked for; never read. */
-static const char no_memory_yet;
+/* What a tensor without a buffer is given while sizes are asked for; never read. Aligned, as memory mostly is. */
+static const _Alignas(QMMI_ALIGNMENT) char no_memory_yet;
 
 qmm_status qmmi_check_tensor(const qmmi_call *call, const char *name, const qmm_tensor *tensor, unsigned types,
                              bool output, qmmi_view *view) {
@@ -382,10 +382,9 @@ qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, c
     const bool to_codes = operation != QMMI_DEQUANTIZE;
     const bool writes_params = operation == QMMI_QUANTIZE_DYNAMIC;
     problem->operation = operation;
+    *p = (qmmi_convert_problem){ .sum_cols = 1 }; /* a kernel is given all of it */
     QMMI_TRY(qmmi_check_tensor(call, source_name, source, from_codes ? QMMI_CODES | QMMI_S32 : QMMI_REALS, false,
                                &p->source));
-    p->sums = (qmmi_param){ 0 };
-    p->sum_cols = 1;
     QMMI_TRY(qmmi_check_tensor(call, target_name, target, to_codes ? QMMI_CODES : QMMI_REALS, true, &p->target));
     QMMI_TRY(qmmi_check_same_shape(call, target_name, &p->target, source_name, &p->source));
     QMMI_TRY(qmmi_check_disjoint(call, target_name, &p->target, source_name, &p->source));

@@ -326,10 +326,11 @@ static qmm_status allocate_block(verifier *v) {
     if (v->block_rows > p->m) v->block_rows = p->m;
     elements = (size_t)(v->block_rows * p->n);
     v->block_bytes = elements * (sizeof *v->wide_acc + sizeof *v->acc + sizeof *v->y) + (size_t)p->n * 4;
-    v->device_acc = context->backend->allocate(context, elements * sizeof(int32_t));
+    QMMI_TRY(qmmi_allocate_device(context, v->call.function, "accumulators", elements * sizeof(int32_t),
+                                  &v->device_acc));
     block = qmmi_allocate(context, v->block_bytes);
     v->wide_acc = (int64_t *)(void *)block;
-    if (!v->device_acc || !block) return no_memory(v);
+    if (!block) return no_memory(v);
     v->acc = (int32_t *)(void *)(v->wide_acc + elements);
     v->y = (float *)(void *)(v->acc + elements);
     v->row = (unsigned char *)(v->y + elements);
@@ -375,7 +376,7 @@ qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, 
     qmmi_problem problem;
     const qmmi_matmul_problem *p = &problem.as.matmul;
     qmm_status status;
-    QMMI_ENTER(context);
+    QMMI_ENTER_WAITING(context);
     QMMI_REQUIRE(context, result, "result is NULL");
     QMMI_CHECK_RESULT(context, result, QMMI_OLDEST_VERIFY_RESULT);
     QMMI_TRY(qmmi_read_struct(context, __func__, "options", given, &options, sizeof options,

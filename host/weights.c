@@ -33,13 +33,19 @@ static bool part_overflows(const packing *p, int64_t matrices, size_t *bytes) {
     return false;
 }
 
+/* k where there are no groups. */
+static int64_t group_size(const packing *p) {
+    return p->operand.grouped ? p->shape.group_size : p->shape.k;
+}
+
 static qmm_status lay_out(const qmmi_call *call, packing *p) {
     const qmmi_operand *b = &p->operand;
     layout *at = &p->at;
     size_t sums, params;
     at->code_matrices = b->batch_stride ? p->shape.batch : 1;
     at->param_matrices = b->batch_stride || b->scale.batch_stride || b->zero.batch_stride ? p->shape.batch : 1;
-    at->sums = call->context->backend->weights_bytes(p->shape.outer, p->shape.k, at->code_matrices, b->type);
+    at->sums = call->context->backend->weights_bytes(p->shape.outer, p->shape.k, at->code_matrices, group_size(p),
+                                                     b->type);
     if (at->sums > PTRDIFF_MAX / 8 || part_overflows(p, at->code_matrices, &sums) ||
         part_overflows(p, at->param_matrices, &params))
         return qmmi_fail(call->context, QMM_INVALID_ARGUMENT, call->function, "the size of the packed b overflows");
@@ -82,7 +88,7 @@ static qmm_status pack(const packing *p, qmm_weights *w) {
     packed->sums = dense_param(w, w->offset + p->at.sums, QMM_S32, p->groups, p->at.code_matrices);
     if (p->shape.outer == 0) return QMM_OK;
     QMMI_TRY(backend->weights_pack(w->object.context, &p->operand, p->shape.outer, p->shape.k, p->at.code_matrices,
-                                   p->operand.grouped ? p->shape.group_size : p->shape.k, packed));
+                                   group_size(p), packed));
     if (p->operand.scale.memory)
         packed->scale = dense_param(w, w->offset + p->at.scale, QMM_F32, p->groups, p->at.param_matrices);
     if (p->operand.zero.memory)
@@ -107,10 +113,8 @@ static qmm_status set_storage(const qmmi_call *call, const packing *p, qmm_weigh
         return qmmi_check_storage_disjoint(call, w, &p->b, &p->operand);
     }
     if (p->at.total == 0) return QMM_OK;
-    w->storage = call->context->backend->allocate(call->context, p->at.total);
-    if (!w->storage)
-        return qmmi_fail(call->context, QMM_OUT_OF_MEMORY, call->function, "no device memory for weights of %zu bytes",
-                         p->at.total);
+    QMMI_TRY(qmmi_enter_waiting(call->context, call->function));
+    QMMI_TRY(qmmi_allocate_device(call->context, call->function, "weights", p->at.total, &w->storage));
     w->owned = true;
     return QMM_OK;
 }

@@ -87,10 +87,10 @@ static qmm_status set_queue(qmm_context *context, void *native_queue) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-static void *allocate(qmm_context *context, size_t bytes) {
+static qmm_status allocate(qmm_context *context, size_t bytes, void **memory) {
     const qmm_allocator *a = &context->allocator;
-    if (a->allocate_device) return a->allocate_device(a->user, bytes, QMMI_ALIGNMENT);
-    return a->allocate(a->user, bytes, QMMI_ALIGNMENT);
+    *memory = (a->allocate_device ? a->allocate_device : a->allocate)(a->user, bytes, QMMI_ALIGNMENT);
+    return *memory ? QMM_OK : QMM_OUT_OF_MEMORY;
 }
 
 static void release(qmm_context *context, void *memory, size_t bytes) {

@@ -40,7 +40,7 @@ qmm_status qmmi_cpu_histogram(qmm_context *context, const qmmi_view *x, int expo
 qmm_status qmmi_cpu_measure_error(qmm_context *context, const qmmi_view *reference, const qmmi_view *got, float factor,
                                   qmmi_error_sums *sums);
 
-size_t qmmi_cpu_weights_bytes(int64_t n, int64_t k, int64_t batch, qmm_type type);
+size_t qmmi_cpu_weights_bytes(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type);
 qmm_status qmmi_cpu_weights_pack(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                  int64_t group_size, qmmi_operand *packed);
 qmm_status qmmi_cpu_weights_gather(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t groups,

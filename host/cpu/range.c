@@ -29,6 +29,8 @@ qmm_status qmmi_cpu_find_minmax(qmm_context *context, const qmmi_view *x, int64_
             }
         }
     }
+    *min = *min + 0.0f; /* -0 is +0 here: which of the two came first is no device's business */
+    *max = *max + 0.0f;
     return QMM_OK;
 }
 

@@ -12,8 +12,9 @@ static int64_t padded_row_bytes(int64_t k, qmm_type type) {
     return (int64_t)qmmi_round_up((size_t)((k * qmm_type_bits(type) + 7) / 8), 64);
 }
 
-size_t qmmi_cpu_weights_bytes(int64_t n, int64_t k, int64_t batch, qmm_type type) {
+size_t qmmi_cpu_weights_bytes(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type) {
     int64_t rows, bytes;
+    (void)group_size; /* groups lie side by side, unpadded */
     if (k > INT64_MAX / 8 || qmmi_mul_overflows(n, batch, &rows) ||
         qmmi_mul_overflows(rows, padded_row_bytes(k, type), &bytes))
         return SIZE_MAX;
@@ -31,7 +32,7 @@ qmm_status qmmi_cpu_weights_pack(qmm_context *context, const qmmi_operand *b, in
     packed->outer_stride = row_elements;
     packed->k_stride = 1;
     packed->batch_stride = b->batch_stride ? n * row_elements : 0;
-    memset(to, 0, qmmi_cpu_weights_bytes(n, k, batch, b->type));
+    memset(to, 0, qmmi_cpu_weights_bytes(n, k, batch, group_size, b->type));
     for (int64_t m = 0; m < batch; m++) {
         for (int64_t j = 0; j < n; j++) {
             for (int64_t g = 0; g < groups; g++) {

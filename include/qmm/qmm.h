@@ -37,7 +37,11 @@
  *               row, has memory of its own that no allocator here sees. Only qmm_matmul has a workspace that grows.
  *     Capture   On a CUDA stream under capture, the conversions and qmm_matmul may be called once the context is prepared
  *               and the workspace is the caller's or was reserved before (a workspace that grows is moved, and a graph
- *               would go on using the old one). Functions that wait, create or free may not.
+ *               would go on using the old one). So may qmm_buffer_copy and _fill, qmm_weights_create with the caller's
+ *               storage, and qmm_buffer_upload_async and _download_async of page-locked host memory. What waits for the
+ *               device, creates, or would test a kernel or grow the workspace first is refused with
+ *               QMM_INVALID_ARGUMENT, and the capture goes on; nothing may be freed that lives on the device, and no
+ *               context closed.
  *     Structs   A struct that begins with struct_size is set from its ..._INIT macro; fields are only ever appended.
  *     Sizes     Counts of elements are int64_t, bytes size_t. A dimension of 0 is legal: nothing is read; the matmul of
  *               K = 0 gives the epilogue of 0.
@@ -216,7 +220,8 @@ typedef struct qmm_context_options {
     { sizeof(qmm_context_options), NULL, NULL, NULL, NULL, NULL, QMM_LOG_INFO, NULL, NULL, NULL, 0 }
 
 /* Opens a device by name: "cpu", "cuda" (its first), "cuda:1", "opencl:0", or "auto": the first of qmm_device_get_info,
- * which is the CPU only where no GPU is usable.
+ * which is the CPU only where no GPU is usable. CUDA devices have the driver's numbers (CUDA_VISIBLE_DEVICES applied),
+ * also where this build has no kernels for some of them.
  * options may be NULL. On failure *context is NULL.
  * Ownership: the caller closes it. Threads: safe to call at any time.
  * Errors: QMM_INVALID_ARGUMENT (NULL, name not understood, struct_size), QMM_NO_DEVICE, QMM_OUT_OF_MEMORY,
@@ -533,8 +538,9 @@ typedef struct qmm_matmul_desc {
 QMM_API qmm_status qmm_matmul(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                               const qmm_tensor *b, const qmm_tensor *c);
 
-/* Bytes of workspace that call would use, 0 if none. Tensors may have NULL buffers: nothing runs but, at its first use,
- * a kernel's known-answer test. Errors: as qmm_matmul. */
+/* Bytes of workspace that call would use, 0 if none. Tensors may have NULL buffers, and are then taken to lie at addresses
+ * that are multiples of 256: less aligned ones may need more. Nothing runs but, at its first use, a
+ * kernel's known-answer test. Errors: as qmm_matmul. */
 QMM_API qmm_status qmm_matmul_workspace(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                                         const qmm_tensor *b, const qmm_tensor *c, size_t *bytes);
 

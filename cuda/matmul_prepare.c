@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The canonical form of a matmul (matmul.h): what of it is there already, what must be made, and how the work is
+ * divided among the blocks. A plan is made twice, for the size of the workspace and for the run, and is the same both
+ * times. */
+#include "matmul_prepare.h"
+
+#include "../host/checked.h"
+#include "../host/context.h"
+
+/* Shorter groups would mostly be padding. */
+#define GROUP_SIZE_MIN 8
+
+/* A split tile costs its blocks a pass over it through memory, so a block's share is worth it from this many k on. This
+ * is reckoned, not measured: 512 k of a 128 x 128 tile are a few microseconds of multiplying, as is the pass. */
+#define SHARE_K_MIN 512
+
+/* Kernels count k in 32 bits, and may go as far past the end as a tile is deep. */
+#define PADDED_K_LIMIT (INT32_MAX - 64)
+
+typedef struct plan {
+    qmmi_cuda_matmul m;                      /* but for the addresses in the workspace */
+    int64_t b_rows;                          /* of its canonical form: N, or more */
+    bool pack_a, pack_b, sum_a, sum_b;       /* what prepare makes ... */
+    size_t a_codes, b_codes, a_sums, b_sums; /* ... and where in the workspace */
+    size_t partials, arrived, bytes;
+} plan;
+
+static int64_t ceil_div(int64_t value, int64_t by) {
+    return (value + by - 1) / by;
+}
+
+static int64_t smaller(int64_t x, int64_t y) {
+    return x < y ? x : y;
+}
+
+/* ---- operands ---------------------------------------------------------------------------------------------------- */
+
+static const unsigned char *address(const void *memory, size_t offset) {
+    return (const unsigned char *)memory + offset;
+}
+
+static bool is_multiple_of_16(const void *memory, size_t offset, int64_t outer, const qmmi_operand *o) {
+    return (uintptr_t)address(memory, offset) % 16 == 0 && (outer == 1 || o->outer_stride % 16 == 0) &&
+           o->batch_stride % 16 == 0;
+}
+
+/* Groups are as far apart in the canonical form as in memory. */
+static bool groups_lie_direct(const qmmi_matmul_problem *p) {
+    return p->groups == 1 || p->group_size % QMMI_CUDA_K_ALIGNMENT == 0;
+}
+
+/* Codes per group in packed weights: their own groups, not A's. */
+static int64_t packed_group(const qmmi_matmul_problem *p) {
+    return p->b.grouped ? p->group_size : p->k;
+}
+
+/* rows: how many the canonical form has of the `outer`. */
+static bool is_direct(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t rows,
+                      const qmmi_cuda_matmul_shape *shape) {
+    if (!is_multiple_of_16(o->memory, o->offset, outer, o) || rows != outer) return false;
+    if (shape->multiple && !o->packed && p->k % shape->multiple != 0) return false;
+    if (!o->packed) return o->type == QMM_S8 && (o->k_stride == 1 || p->k == 1) && groups_lie_direct(p);
+    return (qmm_type_bits(o->type) == 8 || shape->packed_4bit) &&
+           (packed_group(p) == p->group_size || groups_lie_direct(p));
+}
+
+/* A zero point that may be other than 0 once the codes are recentered. */
+static bool zero_matters(const qmmi_operand *o) {
+    return o->zero.memory || o->zero.integer_value != qmmi_cuda_recenter(o->type);
+}
+
+static int64_t matrices_of(const qmmi_matmul_problem *p, const qmmi_operand *o) {
+    return o->batch_stride ? p->batch : 1;
+}
+
+static qmmi_cuda_operand direct_operand(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t k) {
+    const bool nibbles = o->packed && qmm_type_bits(o->type) == 4;
+    return (qmmi_cuda_operand){ .codes = address(o->memory, o->offset),
+                                .outer_stride = outer == 1 ? 0 : o->outer_stride,
+                                .batch_stride = o->batch_stride,
+                                .k_bytes = !o->packed ? p->k : nibbles ? k / 2 : k,
+                                .bits = nibbles ? 4 : 8,
+                                .recenter = qmmi_cuda_recenter(o->type) };
+}
+
+static qmmi_cuda_operand rewritten_operand(const qmmi_operand *o, int64_t rows, int64_t k) {
+    return (qmmi_cuda_operand){ .outer_stride = k,
+                                .batch_stride = o->batch_stride ? rows * k : 0,
+                                .k_bytes = k,
+                                .bits = 8,
+                                .recenter = qmmi_cuda_recenter(o->type) };
+}
+
+/* Sums that came with the operand, one for each group. */
+static bool sums_came(const qmmi_matmul_problem *p, const qmmi_operand *o) {
+    return o->sums.memory && (!o->packed || o->grouped || p->groups == 1);
+}
+
+static void set_sums(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, qmmi_cuda_operand *to) {
+    if (sums_came(p, o)) {
+        to->sums = (const int32_t *)(const void *)address(o->sums.memory, o->sums.offset);
+        to->sums_outer_stride = o->sums.row_stride;
+        to->sums_group_stride = o->sums.col_stride;
+        to->sums_batch_stride = o->sums.batch_stride;
+        return;
+    }
+    to->sums_outer_stride = 1;
+    to->sums_group_stride = outer;
+    to->sums_batch_stride = o->batch_stride ? p->groups * outer : 0;
+}
+
+/* ---- the work ---------------------------------------------------------------------------------------------------- */
+
+/* Tiles in full rounds of all blocks stay whole. What is left over is split if it would leave half of them idle; with
+ * factors per group it is not, since the order of the floats' sum is fixed. */
+static void divide(const qmm_context *context, const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
+    const int64_t resident = (int64_t)qmmi_cuda_device_of(context)->multiprocessors * shape->blocks_per_multiprocessor;
+    int64_t tiles, rest, sharers;
+    m->tiles_m = ceil_div(m->p.m, shape->tile_m);
+    m->tiles_n = ceil_div(m->p.n, shape->tile_n);
+    m->steps = (int32_t)ceil_div(m->k, shape->tile_k);
+    tiles = m->p.batch * m->tiles_m * m->tiles_n;
+    rest = tiles % resident;
+    sharers = smaller(resident, rest * m->steps / ceil_div(SHARE_K_MIN, shape->tile_k));
+    if (shape->splits && !qmmi_cuda_matmul_grouped(&m->p) && 2 * rest <= resident && sharers > rest) {
+        m->split_tiles = (int32_t)rest;
+        m->split_blocks = (int32_t)sharers;
+    }
+    m->whole_tiles = tiles - m->split_tiles;
+    m->blocks = smaller(resident, m->whole_tiles);
+    if (m->blocks < m->split_blocks) m->blocks = m->split_blocks;
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------------------------- */
+
+static size_t part(size_t *end, bool needed, int64_t bytes) {
+    const size_t start = *end;
+    if (needed) *end += qmmi_round_up((size_t)bytes, QMMI_ALIGNMENT);
+    return start;
+}
+
+static void make_plan(const qmm_context *context, const qmmi_matmul_problem *p, const qmmi_cuda_matmul_shape *shape,
+                      plan *s) {
+    qmmi_cuda_matmul *m = &s->m;
+    *s = (plan){ .m.p = *p };
+    m->group_k = qmmi_cuda_group_k(p->group_size);
+    m->k = p->groups * m->group_k;
+    m->corrects_a = zero_matters(&p->a);
+    m->corrects_b = zero_matters(&p->b);
+    s->b_rows = shape->multiple ? ceil_div(p->n, shape->multiple) * shape->multiple : p->n;
+    s->pack_a = !is_direct(p, &p->a, p->m, p->m, shape);
+    s->pack_b = !is_direct(p, &p->b, p->n, s->b_rows, shape);
+    s->sum_a = m->corrects_b && !sums_came(p, &p->a);
+    s->sum_b = m->corrects_a && !sums_came(p, &p->b);
+    m->a = s->pack_a ? rewritten_operand(&p->a, p->m, m->k) : direct_operand(p, &p->a, p->m, m->k);
+    m->b = s->pack_b ? rewritten_operand(&p->b, s->b_rows, m->k) : direct_operand(p, &p->b, p->n, m->k);
+    set_sums(p, &p->a, p->m, &m->a);
+    set_sums(p, &p->b, p->n, &m->b);
+    divide(context, shape, m);
+    s->a_codes = part(&s->bytes, s->pack_a, matrices_of(p, &p->a) * p->m * m->k);
+    s->b_codes = part(&s->bytes, s->pack_b, matrices_of(p, &p->b) * s->b_rows * m->k);
+    s->a_sums = part(&s->bytes, s->sum_a, matrices_of(p, &p->a) * p->groups * p->m * 4);
+    s->b_sums = part(&s->bytes, s->sum_b, matrices_of(p, &p->b) * p->groups * p->n * 4);
+    s->partials = part(&s->bytes, true, (int64_t)m->split_tiles * shape->tile_m * shape->tile_n * 4);
+    s->arrived = part(&s->bytes, true, (int64_t)m->split_tiles * 4);
+}
+
+const char *qmmi_cuda_matmul_accepts(const qmm_context *context, const qmmi_matmul_problem *p) {
+    (void)context;
+    if (p->k == 0) return "K is 0";
+    if ((qmmi_cuda_matmul_grouped(p) ? p->group_size : p->k) > QMMI_CUDA_K_LIMIT)
+        return "K is longer than the 131,071 of one accumulation";
+    if (p->k > INT32_MAX) return "K is beyond 2^31";
+    if (p->groups * qmmi_cuda_group_k(p->group_size) > PADDED_K_LIMIT) return "K with its groups padded is beyond 2^31";
+    if (p->groups > 1 && p->group_size < GROUP_SIZE_MIN) return "groups of less than 8 would mostly be padding";
+    return NULL;
+}
+
+size_t qmmi_cuda_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,
+                                  const qmmi_cuda_matmul_shape *shape) {
+    plan s;
+    make_plan(context, p, shape, &s);
+    return s.bytes;
+}
+
+void qmmi_cuda_matmul_describe(const qmm_context *context, const qmmi_matmul_problem *p,
+                               const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
+    plan s;
+    make_plan(context, p, shape, &s);
+    *m = s.m;
+}
+
+/* ---- what is queued ---------------------------------------------------------------------------------------------- */
+
+/* Blocks of a kernel whose blocks go on to further items. */
+static int64_t grid(int64_t items) {
+    return smaller(items, INT32_MAX);
+}
+
+qmm_status qmmi_cuda_run_pack(qmm_context *context, const qmmi_cuda_pack *pack) {
+    const int64_t tiles = pack->matrices * ceil_div(pack->target_outer, QMMI_CUDA_PACK_OUTER) *
+                          ceil_div(pack->target_k, QMMI_CUDA_PACK_K);
+    if (tiles == 0) return QMM_OK;
+    return qmmi_cuda_launch(context, QMMI_CUDA_matmul_pack_kernel, grid(tiles), QMMI_CUDA_PACK_THREADS, 0, pack);
+}
+
+qmm_status qmmi_cuda_run_sums(qmm_context *context, qmmi_cuda_sums *sums) {
+    const int64_t items = sums->outer * sums->groups * sums->matrices;
+    /* 16 bytes a lane and turn */
+    sums->lanes = 1;
+    while (sums->lanes < 32 && sums->lanes * 16 < sums->group_k * sums->from.bits / 8) sums->lanes *= 2;
+    if (items == 0) return QMM_OK;
+    return qmmi_cuda_launch(context, QMMI_CUDA_matmul_sums_kernel,
+                            grid(ceil_div(items, QMMI_CUDA_SUMS_THREADS / sums->lanes)), QMMI_CUDA_SUMS_THREADS, 0,
+                            sums);
+}
+
+static qmm_status pack(qmm_context *context, const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer,
+                       int64_t rows, const qmmi_cuda_matmul *m, const qmmi_cuda_operand *to) {
+    const qmmi_cuda_pack work = { .from = *o,
+                                  .outer = outer,
+                                  .k = p->k,
+                                  .matrices = matrices_of(p, o),
+                                  .from_group = packed_group(p),
+                                  .group_size = p->group_size,
+                                  .group_k = m->group_k,
+                                  .target_k = m->k,
+                                  .target_outer = rows,
+                                  .codes = (void *)(uintptr_t)to->codes,
+                                  .outer_stride = to->outer_stride,
+                                  .batch_stride = to->batch_stride,
+                                  .bits = to->bits,
+                                  .recenter = to->recenter };
+    return qmmi_cuda_run_pack(context, &work);
+}
+
+static qmm_status sum(qmm_context *context, const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer,
+                      const qmmi_cuda_matmul *m, const qmmi_cuda_operand *from) {
+    qmmi_cuda_sums work = { .from = *from,
+                            .outer = outer,
+                            .groups = p->groups,
+                            .matrices = matrices_of(p, o),
+                            .group_size = p->group_size,
+                            .group_k = m->group_k,
+                            .sums = (int32_t *)(uintptr_t)from->sums,
+                            .outer_stride = from->sums_outer_stride,
+                            .group_stride = from->sums_group_stride,
+                            .batch_stride = from->sums_batch_stride };
+    return qmmi_cuda_run_sums(context, &work);
+}
+
+qmm_status qmmi_cuda_matmul_prepare(qmm_context *context, const qmmi_matmul_problem *p,
+                                    const qmmi_cuda_matmul_shape *shape, void *workspace, size_t workspace_offset,
+                                    qmmi_cuda_matmul *m) {
+    unsigned char *const base = (unsigned char *)workspace + workspace_offset;
+    plan s;
+    make_plan(context, p, shape, &s);
+    *m = s.m;
+    if (s.pack_a) m->a.codes = base + s.a_codes;
+    if (s.pack_b) m->b.codes = base + s.b_codes;
+    if (s.sum_a) m->a.sums = (const int32_t *)(const void *)(base + s.a_sums);
+    if (s.sum_b) m->b.sums = (const int32_t *)(const void *)(base + s.b_sums);
+    m->partials = (int32_t *)(void *)(base + s.partials);
+    m->arrived = (uint32_t *)(void *)(base + s.arrived);
+    if (s.pack_a) QMMI_TRY(pack(context, p, &p->a, p->m, p->m, m, &m->a));
+    if (s.pack_b) QMMI_TRY(pack(context, p, &p->b, p->n, s.b_rows, m, &m->b));
+    if (s.sum_a) QMMI_TRY(sum(context, p, &p->a, p->m, m, &m->a));
+    if (s.sum_b) QMMI_TRY(sum(context, p, &p->b, p->n, m, &m->b));
+    if (m->split_tiles > 0)
+        QMMI_TRY(qmmi_cuda_clear(context, workspace, workspace_offset + s.partials, s.bytes - s.partials));
+    return QMM_OK;
+}

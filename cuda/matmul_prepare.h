@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Brings a problem into the canonical form of matmul.h, and divides its work. A row of the table that runs on that form
+ * is then three short functions:
+ *
+ *     accepts    qmmi_cuda_matmul_accepts, and what it asks beyond
+ *     workspace  qmmi_cuda_matmul_workspace with its shape
+ *     run        qmmi_cuda_matmul_prepare with its shape, then the launch of m.blocks blocks */
+#ifndef QMMI_CUDA_MATMUL_PREPARE_H
+#define QMMI_CUDA_MATMUL_PREPARE_H
+
+#include "cuda.h"
+#include "matmul.h"
+
+/* What a row's kernel is made for. */
+typedef struct qmmi_cuda_matmul_shape {
+    int32_t tile_m, tile_n, tile_k;    /* tile_n: a multiple of 8; tile_k: of 32 */
+    int32_t blocks_per_multiprocessor; /* that run at a time */
+    bool packed_4bit;                  /* reads packed 4-bit weights as they are; else they are unpacked before */
+    bool splits;                       /* can do a part of a tile: has the partial path of matmul_tile.cuh */
+    int32_t multiple;                  /* 0, or what a library asks of B's rows and of all rows' readable bytes: to be
+                                        * multiples of this. Rows of B beyond N are zeros */
+} qmmi_cuda_matmul_shape;
+
+/* Has the problem factors per group of K, so that a single accumulator does not serve it? */
+static inline bool qmmi_cuda_matmul_grouped(const qmmi_matmul_problem *p) {
+    return (p->a.grouped || p->b.grouped) && p->c.type != QMM_S32;
+}
+
+/* NULL if the problem has a canonical form, else why it has none. */
+const char *qmmi_cuda_matmul_accepts(const qmm_context *context, const qmmi_matmul_problem *p);
+
+/* Bytes of workspace that prepare needs: rewritten operands, sums, partial sums. */
+size_t qmmi_cuda_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,
+                                  const qmmi_cuda_matmul_shape *shape);
+
+/* *m as prepare makes it, but for the addresses in the workspace. Queues nothing. */
+void qmmi_cuda_matmul_describe(const qmm_context *context, const qmmi_matmul_problem *p,
+                               const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m);
+
+/* Fills *m, and queues what must run before the kernel: rewriting, sums, clears. */
+qmm_status qmmi_cuda_matmul_prepare(qmm_context *context, const qmmi_matmul_problem *p,
+                                    const qmmi_cuda_matmul_shape *shape, void *workspace, size_t workspace_offset,
+                                    qmmi_cuda_matmul *m);
+
+/* ---- the kernels' arguments -------------------------------------------------------------------------------------- */
+
+enum { QMMI_CUDA_PACK_OUTER = 128, QMMI_CUDA_PACK_K = 64, QMMI_CUDA_PACK_THREADS = 256, QMMI_CUDA_SUMS_THREADS = 256 };
+
+/* Rewrites `matrices` matrices of `outer` rows of `from` into canonical rows. */
+typedef struct qmmi_cuda_pack {
+    qmmi_operand from;
+    int64_t outer, k, matrices;
+    int64_t from_group;          /* packed: codes per group in `from`; its k_stride is their padded number */
+    int64_t group_size, group_k; /* of the target */
+    int64_t target_k;            /* all groups, padded */
+    int64_t target_outer;        /* rows of it: those beyond `outer` are zeros */
+    void *codes;                 /* ... of the target; strides in bytes */
+    int64_t outer_stride, batch_stride;
+    int32_t bits, recenter;
+} qmmi_cuda_pack;
+
+/* Sums of canonical codes per row and group, as the codes were given. */
+typedef struct qmmi_cuda_sums {
+    qmmi_cuda_operand from;
+    int64_t outer, groups, matrices;
+    int64_t group_size, group_k;
+    int32_t lanes; /* that share one sum: a power of 2, at most 32 */
+    int32_t *sums;
+    int64_t outer_stride, group_stride, batch_stride;
+} qmmi_cuda_sums;
+
+qmm_status qmmi_cuda_run_pack(qmm_context *context, const qmmi_cuda_pack *pack);
+qmm_status qmmi_cuda_run_sums(qmm_context *context, qmmi_cuda_sums *sums);
+
+/* Length of a canonical group. */
+static inline int64_t qmmi_cuda_group_k(int64_t group_size) {
+    return (group_size + QMMI_CUDA_K_ALIGNMENT - 1) / QMMI_CUDA_K_ALIGNMENT * QMMI_CUDA_K_ALIGNMENT;
+}
+
+/* What is taken from each code of a type. */
+static inline int32_t qmmi_cuda_recenter(qmm_type type) {
+    return type == QMM_U8 ? 128 : type == QMM_U4 ? 8 : 0;
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The row of matmul_small.cu. */
+#include "matmul_small.h"
+
+#include "../host/context.h"
+#include "matmul_prepare.h"
+#include "rows.h"
+
+/* More rows of A than this make the products, not the reading of the weights, what takes the time. */
+#define ROWS_MAX 16
+
+/* K of one step of a warp, if B is read as packed 4-bit codes or as 8-bit ones. */
+enum { STEP_K_4 = 2 * QMMI_CUDA_SMALL_STEP, STEP_K_8 = QMMI_CUDA_SMALL_STEP };
+
+/* One of the kernels, and how a problem is divided for it. */
+typedef struct division {
+    qmmi_cuda_kernel kernel;
+    int32_t rows; /* of a tile */
+    int64_t tiles;
+    int32_t parts; /* of a tile, along K */
+} division;
+
+static int64_t ceil_div(int64_t value, int64_t by) {
+    return (value + by - 1) / by;
+}
+
+/* Parts of a tile cost a launch that zeroes their sums and a pass through memory. Expected, not measured: that is
+ * worth it where whole tiles leave a multiprocessor with less than 4 warps, so with less than some 10 KB under way;
+ * a part is to be of 4 steps at least. Factors per group fix the order of K, so there is one part. */
+static int32_t parts_of(const qmm_context *context, const qmmi_matmul_problem *p, int64_t tiles) {
+    const int64_t multiprocessors = qmmi_cuda_device_of(context)->multiprocessors;
+    const bool may_be_4bit = p->b.packed && qmm_type_bits(p->b.type) == 4;
+    const int64_t steps = p->k / (may_be_4bit ? STEP_K_4 : STEP_K_8);
+    const bool too_few = QMMI_CUDA_SMALL_WARPS * tiles < 4 * multiprocessors;
+    const int64_t wanted = 4 * multiprocessors / tiles, most = steps / 4;
+    if (!too_few || qmmi_cuda_matmul_grouped(p) || most < 2) return 1;
+    return (int32_t)(wanted < most ? wanted : most);
+}
+
+static division divide(const qmm_context *context, const qmmi_matmul_problem *p) {
+    division d = { .kernel = QMMI_CUDA_matmul_small_16_kernel, .rows = 16 };
+    if (p->m == 1)
+        d.kernel = QMMI_CUDA_matmul_small_1_kernel, d.rows = 1;
+    else if (p->m <= 4)
+        d.kernel = QMMI_CUDA_matmul_small_4_kernel, d.rows = 4;
+    d.tiles = p->batch * ceil_div(p->m, d.rows) * ceil_div(p->n, QMMI_CUDA_SMALL_TILE_N);
+    d.parts = parts_of(context, p, d.tiles);
+    return d;
+}
+
+static qmmi_cuda_matmul_shape shape_of(const division *d) {
+    return (qmmi_cuda_matmul_shape){ .tile_m = d->rows,
+                                     .tile_n = QMMI_CUDA_SMALL_TILE_N,
+                                     .tile_k = STEP_K_8,
+                                     .blocks_per_multiprocessor = 1,
+                                     .packed_4bit = true,
+                                     .splits = false };
+}
+
+/* Partial sums, then arrivals. */
+static size_t partial_bytes(const division *d) {
+    return (size_t)d->tiles * (size_t)d->rows * QMMI_CUDA_SMALL_TILE_N * sizeof(int32_t);
+}
+
+static size_t parts_bytes(const division *d) {
+    return d->parts > 1 ? partial_bytes(d) + (size_t)d->tiles * sizeof(uint32_t) : 0;
+}
+
+const char *qmmi_cuda_matmul_small_accepts(const qmm_context *context, const qmmi_problem *problem) {
+    const char *reason = qmmi_cuda_matmul_accepts(context, &problem->as.matmul);
+    if (reason) return reason;
+    return divide(context, &problem->as.matmul).tiles > INT32_MAX ? "C has more tiles than a grid has blocks" : NULL;
+}
+
+const char *qmmi_cuda_matmul_small_declines(const qmm_context *context, const qmmi_problem *problem) {
+    /* Expected, not measured: 16 rows are 4 dp4a a byte of weights, about what the arithmetic units do in the time that
+     * the memory takes to bring it. */
+    const bool many_rows = problem->as.matmul.m > ROWS_MAX;
+    (void)context;
+    return many_rows ? "with more than 16 rows its products take longer than reading the weights" : NULL;
+}
+
+size_t qmmi_cuda_matmul_small_workspace(const qmm_context *context, const qmmi_problem *problem) {
+    const division d = divide(context, &problem->as.matmul);
+    const qmmi_cuda_matmul_shape shape = shape_of(&d);
+    return qmmi_cuda_matmul_workspace(context, &problem->as.matmul, &shape) + parts_bytes(&d);
+}
+
+/* Dynamic shared memory: the groups of K that a warp has at a time. */
+static unsigned shared_bytes(const qmmi_cuda_matmul *m, const division *d) {
+    const int64_t chunks = m->group_k / (m->b.bits == 4 ? 32 : 16);
+    return qmmi_cuda_matmul_grouped(&m->p)
+               ? (unsigned)QMMI_CUDA_SMALL_SHARED(d->rows, 32 / QMMI_CUDA_SMALL_LANES(chunks))
+               : 0;
+}
+
+qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *problem, void *workspace,
+                                  size_t workspace_offset) {
+    const qmmi_matmul_problem *p = &problem->as.matmul;
+    const division d = divide(context, p);
+    const qmmi_cuda_matmul_shape shape = shape_of(&d);
+    const size_t partials = workspace_offset + qmmi_cuda_matmul_workspace(context, p, &shape);
+    qmmi_cuda_matmul m;
+    QMMI_TRY(qmmi_cuda_matmul_prepare(context, p, &shape, workspace, workspace_offset, &m));
+    m.steps = (int32_t)ceil_div(m.k, m.b.bits == 4 ? STEP_K_4 : STEP_K_8);
+    m.split_blocks = d.parts;
+    if (d.parts > 1) {
+        m.partials = (int32_t *)(void *)((unsigned char *)workspace + partials);
+        m.arrived = (uint32_t *)(void *)((unsigned char *)workspace + partials + partial_bytes(&d));
+        QMMI_TRY(qmmi_cuda_clear(context, workspace, partials, parts_bytes(&d)));
+    }
+    return qmmi_cuda_launch(context, d.kernel, d.tiles * d.parts, QMMI_CUDA_SMALL_THREADS, shared_bytes(&m, &d), &m);
+}
