@@ -77,8 +77,13 @@ static int64_t even(int64_t value) {
     return value + value % 2;
 }
 
+static int64_t round_up_16(int64_t value) {
+    return (value + 15) / 16 * 16;
+}
+
 /* Strides: the narrowest in half of the cases, else up to 17 more. Matrices follow one another or, rarely, lie side by
- * side in wide rows; inputs sometimes use one matrix for all. 4-bit rows begin on a byte. */
+ * side in wide rows; inputs sometimes use one matrix for all. 4-bit rows begin on a byte. In half of the cases all
+ * tensors are laid out for wide loads, since kernels then take other ways. */
 static void choose_strides(validate_case *c, validate_tensor *t) {
     static const int64_t pads[] = { 0, 0, 0, 0, 1, 3, 16, 17 };
     validate_random *r = &c->random;
@@ -89,18 +94,21 @@ static void choose_strides(validate_case *c, validate_tensor *t) {
     if (t->batch > 1 && validate_one_in(r, 6)) {
         t->batch_stride = nibbles ? even(t->cols) : t->cols;
         t->row_stride = t->batch * t->batch_stride + (nibbles ? 2 : 1) * validate_between(r, 0, 2);
+    } else if (c->wide) {
+        t->row_stride = round_up_16(t->row_stride);
+        t->batch_stride = round_up_16(t->rows * t->row_stride);
     }
     if (nibbles) t->batch_stride = even(t->batch_stride);
     if (!t->output && t->batch > 1 && validate_one_in(r, 6)) t->batch_stride = 0;
 }
 
-/* Offsets are odd for types of one byte or less, and never more aligned than need be. */
+/* Offsets are odd for types of one byte or less, and no more aligned than need be but in cases for wide loads. */
 static void choose_place(validate_case *c, validate_tensor *t) {
     const size_t element = qmm_type_bits(t->type) < 8 ? 1 : (size_t)qmm_type_bits(t->type) / 8;
     const int64_t elements =
         t->rows == 0 || t->cols == 0 ? 0 : (t->batch - 1) * t->batch_stride + (t->rows - 1) * t->row_stride + t->cols;
     const size_t used = ((size_t)elements * (size_t)qmm_type_bits(t->type) + 7) / 8;
-    t->offset = VALIDATE_GUARD + element * (size_t)validate_between(&c->random, 0, 16);
+    t->offset = VALIDATE_GUARD + (c->wide ? 16 : element) * (size_t)validate_between(&c->random, 0, 16);
     t->exact_end = !t->output && validate_one_in(&c->random, 4);
     t->bytes = t->offset + used + (t->exact_end ? 0 : VALIDATE_GUARD);
 }
@@ -111,6 +119,7 @@ int validate_add_tensor(validate_case *c, const char *name, qmm_type type, int64
     *t = (validate_tensor){
         .name = name, .output = layout == VALIDATE_OUTPUT, .type = type, .rows = rows, .cols = cols, .batch = batch
     };
+    if (c->tensor_count == 0) c->wide = validate_one_in(&c->random, 2);
     choose_strides(c, t);
     choose_place(c, t);
     t->before = malloc(3 * t->bytes);

@@ -92,6 +92,7 @@ typedef struct validate_case {
     const struct validate_descriptor *descriptor;
     uint64_t seed;
     int64_t index;
+    bool wide; /* offsets and row strides are multiples of 16 */
     int performance_shape; /* of --mode performance; -1: by seed and index */
     validate_random random;
 

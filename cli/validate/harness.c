@@ -266,8 +266,10 @@ static int64_t case_count(const validate_session *s, const validate_descriptor *
     return 0;
 }
 
-static bool time_is_over(const validate_session *s) {
-    return s->options->seconds > 0.0 && validate_now() - s->started >= s->options->seconds;
+/* The time is over, or the device is: a failed one fails every further case too. */
+static bool is_over(const validate_session *s) {
+    return (s->options->seconds > 0.0 && validate_now() - s->started >= s->options->seconds) ||
+           qmm_context_error_status(s->context) == QMM_DEVICE_FAILED;
 }
 
 static bool has_cells(const validate_session *s, const validate_descriptor *d) {
@@ -280,7 +282,7 @@ static void check_descriptor(validate_session *s, const validate_descriptor *d) 
     const int64_t count = case_count(s, d);
     progress bar;
     progress_start(&bar, d->name);
-    for (int64_t n = 0; n < count && !time_is_over(s); n++) {
+    for (int64_t n = 0; n < count && !is_over(s); n++) {
         check_case(s, d, s->options->start + n);
         progress_show(&bar, n + 1, count);
     }
@@ -294,9 +296,9 @@ static void fuzz(validate_session *s) {
     const int64_t total = (int64_t)(s->options->seconds * 10.0);
     progress bar;
     progress_start(&bar, "fuzz");
-    for (int64_t n = first; !time_is_over(s) && (s->options->cases < 0 || n < first + s->options->cases); n += TURN) {
+    for (int64_t n = first; !is_over(s) && (s->options->cases < 0 || n < first + s->options->cases); n += TURN) {
         for (const validate_descriptor *const *d = s->options->descriptors; *d; d++)
-            for (int64_t i = 0; i < TURN && has_cells(s, *d) && !time_is_over(s); i++) check_case(s, *d, n + i);
+            for (int64_t i = 0; i < TURN && has_cells(s, *d) && !is_over(s); i++) check_case(s, *d, n + i);
         progress_show(&bar, (int64_t)((validate_now() - s->started) * 10.0), total);
     }
     progress_end(&bar);

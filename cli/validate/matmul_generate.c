@@ -172,6 +172,10 @@ static void add_sums_of_a(validate_case *c, int64_t group_size) {
     if (!p->a.given || p->transpose_a || c->performance_shape >= 0 || !validate_one_in(&c->random, 4)) return;
     p->a.sums = validate_add_tensor(c, "sums of a", QMM_S32, p->m, groups, a->batch, VALIDATE_INPUT);
     a = &c->tensors[MATMUL_A], sums = &c->tensors[p->a.sums];
+    if (sums->batch > 1 && sums->batch_stride == 0 && a->batch_stride != 0) { /* one matrix of sums for several of A */
+        p->a.sums = -1;
+        return;
+    }
     for (int64_t b = 0; b < sums->batch; b++)
         for (int64_t i = 0; i < sums->rows; i++)
             for (int64_t g = 0; g < groups; g++) {

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "context.h"
+
 /* The library must live with a NULL from malloc, whatever AddressSanitizer thinks of the size. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
@@ -129,10 +131,24 @@ size_t extent_of(const qmm_tensor *t) {
 
 /* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
-qmm_context *open_cpu(const qmm_context_options *options) {
+const char *device_name(void) {
+    const char *const name = getenv("QMM_TEST_DEVICE");
+    return name ? name : "cpu";
+}
+
+bool on_cpu(void) {
+    return strcmp(device_name(), "cpu") == 0;
+}
+
+qmm_context *open_device(const qmm_context_options *options) {
     qmm_context *context;
-    assert_int_equal(qmm_context_open("cpu", options, &context), QMM_OK);
+    assert_int_equal(qmm_context_open(device_name(), options, &context), QMM_OK);
     return context;
+}
+
+void trust_all(qmm_context *context) {
+    for (int o = 0; o < QMMI_OPERATION_COUNT && !on_cpu(); o++)
+        for (int row = 0; row < QMMI_ROWS_MAX; row++) context->trust[o][row] = QMMI_TRUSTED;
 }
 
 void force_reference(qmm_context *context) {

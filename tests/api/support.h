@@ -53,7 +53,14 @@ size_t extent_of(const qmm_tensor *tensor);
 
 /* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
-qmm_context *open_cpu(const qmm_context_options *options);
+/* The device under test: "cpu", or what the environment variable QMM_TEST_DEVICE names: the simulated CUDA device. */
+const char *device_name(void);
+bool on_cpu(void);
+qmm_context *open_device(const qmm_context_options *options);
+
+/* Trusts every kernel row without its known-answer test, which takes seconds on a simulated device: for tests that open
+ * many contexts and have another subject. Nothing on the cpu. */
+void trust_all(qmm_context *context);
 
 /* Forces every operation onto its reference row. */
 void force_reference(qmm_context *context);

@@ -1216,7 +1216,7 @@ static void test_buffers(void **state) {
 /* A buffer or weights of another device: what tells devices apart is the backend, its number, and a key. */
 static void test_other_device(void **state) {
     static const char key = 'k';
-    qmm_context *other = open_cpu(NULL);
+    qmm_context *other = open_device(NULL);
     qmm_buffer *buffer = make_buffer(other, NULL, 4096);
     qmm_matmul_desc desc = QMM_MATMUL_DESC_INIT;
     qmm_weights *weights;

@@ -31,7 +31,7 @@ static void check_model(int line) {
 
 static void test_copies(void **state) {
     static const size_t places[] = { 0, 1, 3, 7, 63, 64, 500, 1000, BYTES - 1, BYTES };
-    qmm_context *c = open_cpu(NULL);
+    qmm_context *c = open_device(NULL);
     qmm_buffer *buffer[2];
     unsigned char host[BYTES];
     (void)state;
@@ -94,7 +94,7 @@ static void test_copies(void **state) {
 }
 
 static void test_empty_buffers(void **state) {
-    qmm_context *c = open_cpu(NULL);
+    qmm_context *c = open_device(NULL);
     qmm_buffer *created, *wrapped;
     (void)state;
     expect_ok(c, qmm_buffer_create(c, 0, &created), "create 0");
@@ -185,7 +185,7 @@ static void guard_convert(qmm_context *c, convert call, qmm_tensor source, qmm_t
 static void test_guarded_conversions(void **state) {
     static const qmm_type reals[] = { QMM_F32, QMM_F16, QMM_BF16 };
     static const qmm_type codes[] = { QMM_S4, QMM_U4, QMM_S8, QMM_U8, QMM_S16, QMM_U16 };
-    qmm_context *c = open_cpu(NULL);
+    qmm_context *c = open_device(NULL);
     (void)state;
     for (int reference = 0; reference < 2; reference++) {
         if (reference) force_reference(c);
@@ -209,7 +209,7 @@ static void test_guarded_conversions(void **state) {
 
 static void test_guarded_reductions(void **state) {
     static const qmm_type reals[] = { QMM_F32, QMM_F16, QMM_BF16 };
-    qmm_context *c = open_cpu(NULL);
+    qmm_context *c = open_device(NULL);
     (void)state;
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
         for (size_t r = 0; r < COUNT_OF(reals); r++) {
@@ -299,7 +299,7 @@ static void test_guarded_matmul(void **state) {
     static const qmm_type cs[] = { QMM_S32, QMM_F32, QMM_F16, QMM_BF16, QMM_S8, QMM_U8, QMM_S16, QMM_U16 };
     static const int64_t sizes[][3] = { { 1, 1, 1 },   { 1, 3, 2 },   { 3, 5, 7 },
                                         { 4, 17, 33 }, { 7, 16, 64 }, { 33, 9, 65 } };
-    qmm_context *c = open_cpu(NULL);
+    qmm_context *c = open_device(NULL);
     (void)state;
     for (int row = 0; row < qmm_kernel_count(c); row++) {
         int cases = 0;

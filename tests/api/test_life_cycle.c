@@ -148,7 +148,7 @@ static void test_dead_handles(void **state) {
 }
 
 static void test_shared_buffers(void **state) {
-    qmm_context *other = open_cpu(NULL);
+    qmm_context *other = open_device(NULL);
     qmm_matmul_desc desc = QMM_MATMUL_DESC_INIT;
     int32_t wanted[30], got[30];
     (void)state;
@@ -183,7 +183,8 @@ static void test_failed_device(void **state) {
     for (int again = 0; again < 2; again++) {
         for (size_t i = 0; i < entry_count; i++) {
             snprintf(text, sizeof text,
-                     "%s: the device of this context failed earlier; close the context and open another",
+                     "%s: the device of this context failed earlier; close the context and open another; if that fails "
+                     "too, the process must be restarted",
                      entries[i].name);
             expect_error(w->context, entries[i].call(w, w->context), QMM_DEVICE_FAILED, text);
             expect(qmm_context_error_status(w->context) == QMM_DEVICE_FAILED, "error status");

@@ -12,7 +12,9 @@
 
 #include "world.h"
 
-enum { THREADS = 8, CALLS = 1000, OUT_BYTES = 4096, KINDS = 10 };
+enum { THREADS = 8, OUT_BYTES = 4096, KINDS = 10 };
+
+static int call_count = 1000, open_count = 50;
 
 static world the_world;
 static world *const w = &the_world;
@@ -61,8 +63,9 @@ static qmm_status call_kind(qmm_context *context, qmm_buffer *out, int kind) {
 }
 
 static qmm_status open_reference(qmm_context **context, qmm_buffer **out) {
-    qmm_status status = qmm_context_open("cpu", NULL, context);
+    qmm_status status = qmm_context_open(device_name(), NULL, context);
     if (status != QMM_OK) return status;
+    trust_all(*context);
     for (int i = 0; i < qmm_kernel_count(*context); i++) {
         const char *name = qmm_kernel_name(*context, i);
         if (strstr(name, ":reference") && status == QMM_OK) status = qmm_kernel_force(*context, name);
@@ -89,7 +92,7 @@ static void *mixed_calls(void *argument) {
         self->failed++;
         return NULL;
     }
-    for (int i = 0; i < CALLS; i++) check_call(self, context, out, (int)(next_random(&self->seed) % KINDS));
+    for (int i = 0; i < call_count; i++) check_call(self, context, out, (int)(next_random(&self->seed) % KINDS));
     qmm_context_close(context);
     return NULL;
 }
@@ -97,7 +100,7 @@ static void *mixed_calls(void *argument) {
 /* Opens, works, fails and closes; makes weights of its own beside the shared ones. */
 static void *open_and_close(void *argument) {
     worker *self = argument;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < open_count; i++) {
         qmm_context *context, *none;
         qmm_buffer *out;
         qmm_weights *weights;
@@ -138,6 +141,7 @@ static int open_world(void **state) {
     qmm_context *context;
     qmm_buffer *out;
     (void)state;
+    if (!on_cpu()) call_count = 20, open_count = 2; /* a simulated device is slow */
     world_open(w, NULL);
     assert_int_equal(open_reference(&context, &out), QMM_OK);
     for (int kind = 0; kind < KINDS; kind++) {
@@ -157,13 +161,13 @@ static int close_world(void **state) {
 
 static void test_mixed_calls(void **state) {
     (void)state;
-    run_threads(mixed_calls, CALLS);
+    run_threads(mixed_calls, call_count);
     end_of_test();
 }
 
 static void test_open_and_close(void **state) {
     (void)state;
-    run_threads(open_and_close, 200);
+    run_threads(open_and_close, 4 * open_count);
     end_of_test();
 }
 

@@ -47,6 +47,9 @@ typedef struct world {
 void world_open(world *w, const qmm_context_options *options);
 void world_close(world *w);
 
+/* Bytes of a buffer, once what is queued is done. */
+void world_read(const world *w, const qmm_buffer *buffer, size_t offset, void *target, size_t bytes);
+
 /* Poisons the output buffer and the host's results. */
 void world_poison(world *w);
 

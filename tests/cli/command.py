@@ -11,6 +11,7 @@ def environment(**more):
     """What a user's shell would give: the sanitizers that the interpreter was given are not for the command."""
     env = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "QMM_DATA_DIR")}
     env["ASAN_OPTIONS"] = "allocator_may_return_null=1"
+    env["QMM_CUDA_LIBRARY"] = "none"  # the same devices on every machine
     return {**env, **more}
 
 

@@ -8,4 +8,4 @@ command -v shellcheck >/dev/null || {
     echo 'skipped: no shellcheck here'
     exit 77
 }
-shellcheck -e SC2086 bootstrap .ci/run tests/*/*.sh
+shellcheck -e SC2086 bootstrap .ci/run tests/*.sh tests/*/*.sh
