@@ -16,53 +16,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "qmm/qmm.h"
+#include "common.h"
 
 /* ---- timing ------------------------------------------------------------------------------------------------------ */
 
-enum { RUNS_MAX = 101 };
-
-typedef struct timing {
-    double median, fastest, slowest; /* seconds */
-} timing;
-
 typedef void (*work)(void *state);
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *x, const void *y) {
-    const double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static timing summarize(double *seconds, int runs) {
-    qsort(seconds, (size_t)runs, sizeof *seconds, ascending);
-    return (timing){ seconds[runs / 2], seconds[0], seconds[runs - 1] };
-}
-
 static double timed(work run, void *state) {
-    const double start = now();
+    const double start = bench_now();
     run(state);
-    return now() - start;
+    return bench_now() - start;
 }
 
 /* Runs the two in turn. peer may be NULL. */
-static void measure(work ours, work peer, void *state, int runs, timing *our_time, timing *peer_time) {
-    double a[RUNS_MAX], b[RUNS_MAX];
+static void measure(work ours, work peer, void *state, int runs, bench_timing *our_time, bench_timing *peer_time) {
+    double a[BENCH_RUNS_MAX], b[BENCH_RUNS_MAX];
     ours(state);
     if (peer) peer(state);
     for (int i = 0; i < runs; i++) {
         a[i] = timed(ours, state);
         b[i] = peer ? timed(peer, state) : 0.0;
     }
-    *our_time = summarize(a, runs);
-    *peer_time = summarize(b, runs);
+    *our_time = bench_summarize(a, runs);
+    *peer_time = bench_summarize(b, runs);
 }
 
 /* ---- report ------------------------------------------------------------------------------------------------------ */
@@ -71,8 +48,8 @@ static FILE *json;
 static int json_rows;
 
 /* One line: `amount` operations or bytes in `unit`, per second. */
-static void report(const char *name, const char *shape, double amount, const char *unit, timing ours, const char *peer,
-                   timing theirs) {
+static void report(const char *name, const char *shape, double amount, const char *unit, bench_timing ours,
+                   const char *peer, bench_timing theirs) {
     printf("| %s | %s | %.4g (%.4g-%.4g) %s |", name, shape, amount / ours.median * 1e-9, amount / ours.slowest * 1e-9,
            amount / ours.fastest * 1e-9, unit);
     if (peer[0])
@@ -87,28 +64,6 @@ static void report(const char *name, const char *shape, double amount, const cha
             json_rows++ ? "," : "", name, shape, unit, amount / ours.median * 1e-9, amount / ours.slowest * 1e-9,
             amount / ours.fastest * 1e-9, peer, peer[0] ? amount / theirs.median * 1e-9 : 0.0,
             peer[0] ? theirs.median / ours.median : 0.0);
-}
-
-static void require(qmm_context *context, qmm_status status) {
-    if (status == QMM_OK) return;
-    fprintf(stderr, "qmm_bench_cpu: %s: %s\n", qmm_status_name(status), qmm_context_error(context));
-    exit(1);
-}
-
-static qmm_buffer *buffer_of(qmm_context *context, size_t bytes) {
-    qmm_buffer *buffer;
-    require(context, qmm_buffer_create(context, bytes, &buffer));
-    return buffer;
-}
-
-/* Bytes over their full range; xorshift64*. */
-static void fill_bytes(void *memory, size_t bytes) {
-    uint64_t state = 0x9e3779b97f4a7c15u;
-    unsigned char *to = memory;
-    for (size_t i = 0; i < bytes; i++) {
-        state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
-        to[i] = (unsigned char)((state * 0x2545f4914f6cdd1du) >> 56);
-    }
 }
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
@@ -138,7 +93,7 @@ static gemm_function find_gemm(void) {
 
 static void run_matmul(void *state) {
     matmul_state *s = state;
-    require(s->context, qmm_matmul(s->context, &s->desc, &s->a, &s->b, &s->c));
+    bench_require(s->context, qmm_matmul(s->context, &s->desc, &s->a, &s->b, &s->c));
 }
 
 static void run_gemm(void *state) {
@@ -152,18 +107,19 @@ static void run_gemm(void *state) {
 static void bench_matmul(qmm_context *context, gemm_function gemm, int64_t size, int runs) {
     const size_t codes = (size_t)(size * size), scales = (size_t)size;
     matmul_state s = { .context = context, .desc = QMM_MATMUL_DESC_INIT, .gemm = gemm };
-    qmm_buffer *a = buffer_of(context, codes), *b = buffer_of(context, codes), *c = buffer_of(context, codes * 4);
-    qmm_buffer *factors = buffer_of(context, scales * sizeof(float));
+    qmm_buffer *a = bench_buffer(context, codes), *b = bench_buffer(context, codes),
+               *c = bench_buffer(context, codes * 4);
+    qmm_buffer *factors = bench_buffer(context, scales * sizeof(float));
     qmm_tensor by_row = qmm_matrix(factors, QMM_F32, size, 1), by_column = qmm_matrix(factors, QMM_F32, 1, size);
     qmm_quant quant_a = QMM_QUANT_INIT, quant_b = QMM_QUANT_INIT;
     const double operations = 2.0 * (double)size * (double)size * (double)size;
-    timing ours, theirs;
+    bench_timing ours, theirs;
     char shape[32];
     snprintf(shape, sizeof shape, "%lld^3", (long long)size);
-    fill_bytes(qmm_buffer_native(a), codes);
-    fill_bytes(qmm_buffer_native(b), codes);
+    bench_fill(qmm_buffer_native(a), codes, 0);
+    bench_fill(qmm_buffer_native(b), codes, 0);
     for (size_t i = 0; i < scales; i++) ((float *)qmm_buffer_native(factors))[i] = 0.001f;
-    s.direct_c = buffer_of(context, codes * 4);
+    s.direct_c = bench_buffer(context, codes * 4);
     s.a = qmm_matrix(a, QMM_S8, size, size), s.b = qmm_matrix(b, QMM_S8, size, size);
     s.c = qmm_matrix(c, QMM_S32, size, size);
     measure(run_matmul, gemm ? run_gemm : NULL, &s, runs, &ours, &theirs);
@@ -178,10 +134,10 @@ static void bench_matmul(qmm_context *context, gemm_function gemm, int64_t size,
            gemm ? "oneDNN gemm, s32" : "", theirs);
 
     if (size <= 1024) {
-        require(context, qmm_kernel_force(context, "cpu:matmul:reference"));
+        bench_require(context, qmm_kernel_force(context, "cpu:matmul:reference"));
         measure(run_matmul, NULL, &s, 3, &ours, &theirs);
         report("the same, reference row", shape, operations, "GOPS", ours, "", theirs);
-        require(context, qmm_kernel_force(context, NULL));
+        bench_require(context, qmm_kernel_force(context, NULL));
     }
     qmm_buffer_free(a), qmm_buffer_free(b), qmm_buffer_free(c), qmm_buffer_free(factors), qmm_buffer_free(s.direct_c);
 }
@@ -194,11 +150,11 @@ static void run_calls(void *state) {
 
 static void bench_call(qmm_context *context) {
     matmul_state s = { .context = context, .desc = QMM_MATMUL_DESC_INIT };
-    qmm_buffer *memory = buffer_of(context, 1024);
-    timing ours, none;
+    qmm_buffer *memory = bench_buffer(context, 1024);
+    bench_timing ours, none;
     s.a = qmm_matrix(memory, QMM_S8, 1, 1), s.b = s.a, s.c = qmm_matrix(memory, QMM_S32, 1, 1);
     s.b.offset = 256, s.c.offset = 512;
-    fill_bytes(qmm_buffer_native(memory), 1024);
+    bench_fill(qmm_buffer_native(memory), 1024, 0);
     measure(run_calls, NULL, &s, 11, &ours, &none);
     report("calls of matmul", "1 x 1 x 1", CALLS * 1e3, "million a second", ours, "", none);
     printf("\nHost cost of a call: %.0f ns (median of 11 times %d calls; kernel included).\n",
@@ -218,12 +174,12 @@ typedef struct convert_state {
 
 static void run_quantize(void *state) {
     convert_state *s = state;
-    require(s->context, qmm_quantize(s->context, &s->x, &s->quant, &s->q));
+    bench_require(s->context, qmm_quantize(s->context, &s->x, &s->quant, &s->q));
 }
 
 static void run_dequantize(void *state) {
     convert_state *s = state;
-    require(s->context, qmm_dequantize(s->context, &s->q, &s->quant, &s->x));
+    bench_require(s->context, qmm_dequantize(s->context, &s->q, &s->quant, &s->x));
 }
 
 static void run_memcpy(void *state) {
@@ -235,14 +191,14 @@ static void run_memcpy(void *state) {
 static void bench_convert(qmm_context *context, int64_t rows, int64_t cols, int runs) {
     const size_t count = (size_t)(rows * cols);
     convert_state s = { .context = context, .quant = QMM_QUANT_INIT, .copied = count * 5 / 2 };
-    qmm_buffer *x = buffer_of(context, count * 4), *q = buffer_of(context, count);
-    qmm_buffer *scratch = buffer_of(context, count * 4);
+    qmm_buffer *x = bench_buffer(context, count * 4), *q = bench_buffer(context, count);
+    qmm_buffer *scratch = bench_buffer(context, count * 4);
     float *values = qmm_buffer_native(x);
-    timing ours, theirs;
+    bench_timing ours, theirs;
     char shape[48];
     snprintf(shape, sizeof shape, "%lld x %lld", (long long)rows, (long long)cols);
-    fill_bytes(qmm_buffer_native(q), count);
-    fill_bytes(qmm_buffer_native(scratch), count);
+    bench_fill(qmm_buffer_native(q), count, 0);
+    bench_fill(qmm_buffer_native(scratch), count, 0);
     for (size_t i = 0; i < count; i++) values[i] = (float)((const int8_t *)qmm_buffer_native(q))[i] * 0.049f;
     s.scratch = qmm_buffer_native(scratch);
     s.quant.scale_value = 0.05f;
@@ -258,15 +214,10 @@ static void bench_convert(qmm_context *context, int64_t rows, int64_t cols, int 
 
 static void open_json(const char *path, const qmm_device_info *info) {
     char date[32];
-    const time_t t = time(NULL);
-    json = fopen(path, "w");
-    if (!json) {
-        fprintf(stderr, "qmm_bench_cpu: %s cannot be written\n", path);
-        exit(2);
-    }
-    strftime(date, sizeof date, "%Y-%m-%d", gmtime(&t));
+    json = bench_json_open(path);
+    bench_date(date, sizeof date);
     fprintf(json,
-            "{\n  \"qmm\": \"%s\", \"build\": \"%s\", \"device\": \"%s\", \"cores\": %d, \"date\": \"%s\",\n"
+            "\"qmm\": \"%s\", \"build\": \"%s\", \"device\": \"%s\", \"cores\": %d, \"date\": \"%s\",\n"
             "  \"fill\": \"uniform, full range\",\n"
             "  \"cache\": \"runs repeat on the same operands (warm caches where they fit)\",\n  \"results\": [",
             qmm_version(), QMM_BENCH_BUILD, info->description, (int)info->compute_units, date);
@@ -283,8 +234,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (qmm_context_open("cpu", NULL, &context) != QMM_OK) return 1;
-    require(context, qmm_context_prepare(context));
-    require(context, qmm_context_get_device_info(context, &info));
+    bench_require(context, qmm_context_prepare(context));
+    bench_require(context, qmm_context_get_device_info(context, &info));
     if (path) open_json(path, &info);
     gemm = find_gemm();
     printf("qmm %s, %s, %d cores, %s; oneDNN %s; uniform full-range inputs; runs repeat on the same operands "
@@ -295,8 +246,7 @@ int main(int argc, char **argv) {
     if (!quick) bench_matmul(context, gemm, 4096, 11);
     bench_convert(context, quick ? 1024 : 16384, 4096, quick ? 3 : 21);
     bench_call(context);
-    if (json) fprintf(json, "\n  ]\n}\n");
-    if (json && fclose(json) != 0) return 1;
+    bench_json_close(json);
     qmm_context_close(context);
     return 0;
 }
