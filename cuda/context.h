@@ -13,7 +13,7 @@
 /* Host memory of programs is pageable, and the device can read it only through page-locked memory: this ring of slots,
  * each with an event that says when its copy is done. */
 #define QMMI_CUDA_STAGING_SLOTS 4
-#define QMMI_CUDA_STAGING_BYTES ((size_t)1 << 20) /* of a slot: some 20 us of PCIe, against 5 us to queue a copy */
+#define QMMI_CUDA_STAGING_BYTES ((size_t)1 << 20) /* of a slot; expected, not measured: longer on its way than queueing takes */
 
 typedef struct qmmi_cuda_slot {
     cu_event done;

@@ -60,10 +60,6 @@ static tile grouped_tile(void) {
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
 
-static int64_t ceil_div(int64_t value, int64_t by) {
-    return (value + by - 1) / by;
-}
-
 /* Time that a problem is expected to take with a tile, in products that one multiprocessor makes meanwhile. All of what
  * follows is reckoned, not measured:
  *   - full rounds of tiles, then one more round, which is divided along K if it would leave half of the blocks idle
@@ -72,7 +68,7 @@ static int64_t ceil_div(int64_t value, int64_t by) {
 static double expected_time(const qmmi_cuda_matmul_shape *shape, double efficiency, const qmmi_cuda_device *device,
                             const qmmi_matmul_problem *p) {
     const int64_t resident = (int64_t)device->multiprocessors * shape->blocks_per_multiprocessor;
-    const int64_t tiles = p->batch * ceil_div(p->m, shape->tile_m) * ceil_div(p->n, shape->tile_n);
+    const int64_t tiles = p->batch * qmmi_cuda_parts(p->m, shape->tile_m) * qmmi_cuda_parts(p->n, shape->tile_n);
     const int64_t rest = tiles % resident;
     const bool splits = 2 * rest <= resident;
     const double of_split = (double)rest / (double)resident * (double)p->k + (rest > 0 ? 512.0 : 0.0);

@@ -26,14 +26,6 @@ typedef struct plan {
     size_t partials, arrived, bytes;
 } plan;
 
-static int64_t ceil_div(int64_t value, int64_t by) {
-    return (value + by - 1) / by;
-}
-
-static int64_t smaller(int64_t x, int64_t y) {
-    return x < y ? x : y;
-}
-
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 static const unsigned char *address(const void *memory, size_t offset) {
@@ -117,18 +109,18 @@ static void set_sums(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_
 static void divide(const qmm_context *context, const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
     const int64_t resident = (int64_t)qmmi_cuda_device_of(context)->multiprocessors * shape->blocks_per_multiprocessor;
     int64_t tiles, rest, sharers;
-    m->tiles_m = ceil_div(m->p.m, shape->tile_m);
-    m->tiles_n = ceil_div(m->p.n, shape->tile_n);
-    m->steps = (int32_t)ceil_div(m->k, shape->tile_k);
+    m->tiles_m = qmmi_cuda_parts(m->p.m, shape->tile_m);
+    m->tiles_n = qmmi_cuda_parts(m->p.n, shape->tile_n);
+    m->steps = (int32_t)qmmi_cuda_parts(m->k, shape->tile_k);
     tiles = m->p.batch * m->tiles_m * m->tiles_n;
     rest = tiles % resident;
-    sharers = smaller(resident, rest * m->steps / ceil_div(SHARE_K_MIN, shape->tile_k));
+    sharers = qmmi_cuda_smaller(resident, rest * m->steps / qmmi_cuda_parts(SHARE_K_MIN, shape->tile_k));
     if (shape->splits && !qmmi_cuda_matmul_grouped(&m->p) && 2 * rest <= resident && sharers > rest) {
         m->split_tiles = (int32_t)rest;
         m->split_blocks = (int32_t)sharers;
     }
     m->whole_tiles = tiles - m->split_tiles;
-    m->blocks = smaller(resident, m->whole_tiles);
+    m->blocks = qmmi_cuda_smaller(resident, m->whole_tiles);
     if (m->blocks < m->split_blocks) m->blocks = m->split_blocks;
 }
 
@@ -148,7 +140,7 @@ static void make_plan(const qmm_context *context, const qmmi_matmul_problem *p, 
     m->k = p->groups * m->group_k;
     m->corrects_a = zero_matters(&p->a);
     m->corrects_b = zero_matters(&p->b);
-    s->b_rows = shape->multiple ? ceil_div(p->n, shape->multiple) * shape->multiple : p->n;
+    s->b_rows = shape->multiple ? qmmi_cuda_parts(p->n, shape->multiple) * shape->multiple : p->n;
     s->pack_a = !is_direct(p, &p->a, p->m, p->m, shape);
     s->pack_b = !is_direct(p, &p->b, p->n, s->b_rows, shape);
     s->sum_a = m->corrects_b && !sums_came(p, &p->a);
@@ -195,12 +187,12 @@ void qmmi_cuda_matmul_describe(const qmm_context *context, const qmmi_matmul_pro
 
 /* Blocks of a kernel whose blocks go on to further items. */
 static int64_t grid(int64_t items) {
-    return smaller(items, INT32_MAX);
+    return qmmi_cuda_smaller(items, INT32_MAX);
 }
 
 qmm_status qmmi_cuda_run_pack(qmm_context *context, const qmmi_cuda_pack *pack) {
-    const int64_t tiles = pack->matrices * ceil_div(pack->target_outer, QMMI_CUDA_PACK_OUTER) *
-                          ceil_div(pack->target_k, QMMI_CUDA_PACK_K);
+    const int64_t tiles = pack->matrices * qmmi_cuda_parts(pack->target_outer, QMMI_CUDA_PACK_OUTER) *
+                          qmmi_cuda_parts(pack->target_k, QMMI_CUDA_PACK_K);
     if (tiles == 0) return QMM_OK;
     return qmmi_cuda_launch(context, QMMI_CUDA_matmul_pack_kernel, grid(tiles), QMMI_CUDA_PACK_THREADS, 0, pack);
 }
@@ -212,7 +204,7 @@ qmm_status qmmi_cuda_run_sums(qmm_context *context, qmmi_cuda_sums *sums) {
     while (sums->lanes < 32 && sums->lanes * 16 < sums->group_k * sums->from.bits / 8) sums->lanes *= 2;
     if (items == 0) return QMM_OK;
     return qmmi_cuda_launch(context, QMMI_CUDA_matmul_sums_kernel,
-                            grid(ceil_div(items, QMMI_CUDA_SUMS_THREADS / sums->lanes)), QMMI_CUDA_SUMS_THREADS, 0,
+                            grid(qmmi_cuda_parts(items, QMMI_CUDA_SUMS_THREADS / sums->lanes)), QMMI_CUDA_SUMS_THREADS, 0,
                             sums);
 }
 

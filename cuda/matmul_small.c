@@ -21,10 +21,6 @@ typedef struct division {
     int32_t parts; /* of a tile, along K */
 } division;
 
-static int64_t ceil_div(int64_t value, int64_t by) {
-    return (value + by - 1) / by;
-}
-
 /* Parts of a tile cost a launch that zeroes their sums and a pass through memory. Expected, not measured: that is
  * worth it where whole tiles leave a multiprocessor with less than 4 warps, so with less than some 10 KB under way;
  * a part is to be of 4 steps at least. Factors per group fix the order of K, so there is one part. */
@@ -44,7 +40,7 @@ static division divide(const qmm_context *context, const qmmi_matmul_problem *p)
         d.kernel = QMMI_CUDA_matmul_small_1_kernel, d.rows = 1;
     else if (p->m <= 4)
         d.kernel = QMMI_CUDA_matmul_small_4_kernel, d.rows = 4;
-    d.tiles = p->batch * ceil_div(p->m, d.rows) * ceil_div(p->n, QMMI_CUDA_SMALL_TILE_N);
+    d.tiles = p->batch * qmmi_cuda_parts(p->m, d.rows) * qmmi_cuda_parts(p->n, QMMI_CUDA_SMALL_TILE_N);
     d.parts = parts_of(context, p, d.tiles);
     return d;
 }
@@ -103,7 +99,7 @@ qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *prob
     const size_t partials = workspace_offset + qmmi_cuda_matmul_workspace(context, p, &shape);
     qmmi_cuda_matmul m;
     QMMI_TRY(qmmi_cuda_matmul_prepare(context, p, &shape, workspace, workspace_offset, &m));
-    m.steps = (int32_t)ceil_div(m.k, m.b.bits == 4 ? STEP_K_4 : STEP_K_8);
+    m.steps = (int32_t)qmmi_cuda_parts(m.k, m.b.bits == 4 ? STEP_K_4 : STEP_K_8);
     m.split_blocks = d.parts;
     if (d.parts > 1) {
         m.partials = (int32_t *)(void *)((unsigned char *)workspace + partials);

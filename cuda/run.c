@@ -58,10 +58,7 @@ static void join_rows(qmmi_convert_problem *p) {
 }
 
 qmmi_convert_problem qmmi_cuda_joined(const qmmi_problem *problem) {
-    const bool from_codes = problem->operation == QMMI_DEQUANTIZE || problem->operation == QMMI_REQUANTIZE;
     qmmi_convert_problem p = problem->as.convert;
-    if (!from_codes) p.source_quant = (qmmi_quant){ 0 };
-    if (problem->operation == QMMI_DEQUANTIZE) p.target_quant = (qmmi_quant){ 0 };
     join_rows(&p);
     return p;
 }

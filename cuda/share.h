@@ -7,7 +7,7 @@
 #include "cuda.h"
 #include "run.h"
 
-/* A copy of the problem, its unused side without parameters, in which rows that follow one another without a gap and
+/* A copy of the problem in which rows that follow one another without a gap and
  * share their parameters are one long row; and matrices likewise. */
 qmmi_convert_problem qmmi_cuda_joined(const qmmi_problem *problem);
 void qmmi_cuda_join_view(qmmi_view *v);
@@ -31,9 +31,5 @@ qmm_status qmmi_cuda_convert_run(qmm_context *context, const qmmi_problem *probl
 
 /* Queues the sums that go with codes, where the problem wants them. */
 qmm_status qmmi_cuda_row_sums(qmm_context *context, const qmmi_problem *problem);
-
-static inline int64_t qmmi_cuda_parts(int64_t whole, int64_t part) {
-    return whole / part + (whole % part != 0);
-}
 
 #endif

@@ -46,7 +46,7 @@ typedef struct qmmi_quant {
  * quantize_dynamic, which owes parameters to rows without elements too, and for sums, which owe zeros to them. */
 typedef struct qmmi_convert_problem {
     qmmi_view source, target;
-    qmmi_quant source_quant, target_quant; /* of the side that holds codes */
+    qmmi_quant source_quant, target_quant; /* of the side that holds codes; the other one is all zeros */
     qmmi_param sums;  /* s32, to be written: of the target's codes in row i, over columns [g, g + 1) * sum_cols, modulo
                        * 2^32. No memory: not wanted. row_stride steps along i, col_stride along g */
     int64_t sum_cols; /* at least 1 */

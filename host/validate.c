@@ -382,7 +382,7 @@ qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, c
     const bool to_codes = operation != QMMI_DEQUANTIZE;
     const bool writes_params = operation == QMMI_QUANTIZE_DYNAMIC;
     problem->operation = operation;
-    *p = (qmmi_convert_problem){ .sum_cols = 1 }; /* a kernel is given all of it */
+    *p = (qmmi_convert_problem){ .sum_cols = 1 }; /* a kernel is given all of it, unused sides too */
     QMMI_TRY(qmmi_check_tensor(call, source_name, source, from_codes ? QMMI_CODES | QMMI_S32 : QMMI_REALS, false,
                                &p->source));
     QMMI_TRY(qmmi_check_tensor(call, target_name, target, to_codes ? QMMI_CODES : QMMI_REALS, true, &p->target));
