@@ -12,6 +12,7 @@ static const char help[] =
     "usage: qmm devices [--format text|json]\n\n"
     "Lists the devices of every backend, best first, then the backends that have none, with the reason.\n\n"
     "  NAME   what --device of the other subcommands takes; \"auto\" is the first\n"
+    "  KIND   cpu, gpu or accelerator: an OpenCL device may be any\n"
     "  INT8   how the device multiplies int8: none, dp4a, mma, wgmma, tcgen05, reduced, vnni\n"
     "  UNITS  cores or multiprocessors\n\n"
     "  --format FORMAT  text (the default) or json\n"
@@ -26,11 +27,12 @@ static void print_memory(uint64_t bytes) {
 }
 
 static void print_text(void) {
-    printf("%-10s  %-8s %5s  %10s  %s\n", "NAME", "INT8", "UNITS", "MEMORY", "DESCRIPTION");
+    printf("%-10s  %-11s  %-8s %5s  %10s  %s\n", "NAME", "KIND", "INT8", "UNITS", "MEMORY", "DESCRIPTION");
     for (int i = 0; i < qmm_device_count(); i++) {
         qmm_device_info d = QMM_DEVICE_INFO_INIT;
         if (qmm_device_get_info(i, &d) != QMM_OK) continue; /* unplugged meanwhile */
-        printf("%-10s  %-8s %5d", d.name, qmm_int8_class_name(d.int8_class), (int)d.compute_units);
+        printf("%-10s  %-11s  %-8s %5d", d.name, qmm_device_kind_name(d.kind), qmm_int8_class_name(d.int8_class),
+               (int)d.compute_units);
         print_memory(d.memory_bytes);
         printf("  %s", d.description);
         if (d.compute_major > 0) printf(", compute capability %d.%d", (int)d.compute_major, (int)d.compute_minor);
@@ -54,6 +56,7 @@ static void print_json_device(const qmm_device_info *d) {
     print_member("name", d->name);
     print_member("description", d->description);
     print_member("driver", d->driver);
+    print_member("kind", qmm_device_kind_name(d->kind));
     print_member("int8_class", qmm_int8_class_name(d->int8_class));
     printf("\"compute_units\": %d, \"compute_capability\": [%d, %d], \"memory_bytes\": %" PRIu64
            ", \"memory_bandwidth\": %" PRIu64 "}",

@@ -73,6 +73,7 @@ static void read_info(const qmmi_cuda_driver *driver, int number, entry *e) {
         snprintf(info->description, sizeof info->description, "a CUDA device");
     snprintf(info->driver, sizeof info->driver, "CUDA driver %d.%d", driver->version / 1000,
              driver->version % 1000 / 10);
+    info->kind = QMM_DEVICE_KIND_GPU;
     info->compute_major = attribute(driver, CU_DEVICE_COMPUTE_MAJOR, handle);
     info->compute_minor = attribute(driver, CU_DEVICE_COMPUTE_MINOR, handle);
     info->compute_units = attribute(driver, CU_DEVICE_MULTIPROCESSORS, handle);

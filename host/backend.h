@@ -60,6 +60,8 @@ typedef struct qmmi_backend {
     /* Number of devices that this build can use; where 0, why, in `reason`. Facts of one. */
     int (*device_count)(char *reason, size_t reason_bytes);
     void (*device_info)(int device, qmm_device_info *info);
+    /* Is it one for "auto"? Without it, every device is. */
+    bool (*device_auto)(int device);
     /* Which of these "name:number" means; -1: none, and why. Without it the number itself. */
     int (*device_index)(int number, char *reason, size_t reason_bytes);
 
@@ -68,6 +70,9 @@ typedef struct qmmi_backend {
     void (*close)(qmm_context *context);
     qmm_status (*synchronize)(qmm_context *context);
 
+    /* Does now what the kernels' first use would do later, and says in the log how it goes. Without it, nothing. */
+    qmm_status (*prepare)(qmm_context *context);
+
     /* Is the queue being captured into a graph? Nothing may wait, allocate or free then. Without it, never. */
     bool (*capturing)(const qmm_context *context);
 
@@ -75,10 +80,13 @@ typedef struct qmmi_backend {
     void *(*get_queue)(const qmm_context *context);
     qmm_status (*set_queue)(qmm_context *context, void *native_queue);
 
-    /* Device memory, aligned to at least 256 bytes. Where there is none, allocate gives QMM_OUT_OF_MEMORY and leaves the
-     * text to the caller, who knows what it is for. */
+    /* Device memory, aligned to at least 256 bytes (a cl_mem: 128). Where there is none, allocate gives
+     * QMM_OUT_OF_MEMORY and leaves the text to the caller, who knows what it is for. */
     qmm_status (*allocate)(qmm_context *context, size_t bytes, void **memory);
     void (*release)(qmm_context *context, void *memory, size_t bytes);
+
+    /* Is this native memory of the caller's, usable by the context, and so large? Without it, that cannot be found out. */
+    qmm_status (*check_memory)(qmm_context *context, const char *function, void *memory, size_t bytes);
 
     /* Address of native memory as far as alignment and overlap go; 0 where the form has none (cl_mem). */
     uintptr_t (*address)(const void *memory);
@@ -118,6 +126,7 @@ typedef struct qmmi_backend {
 
 extern const qmmi_backend qmmi_cpu_backend;
 extern const qmmi_backend qmmi_cuda_backend;
+extern const qmmi_backend qmmi_opencl_backend;
 
 /* ---- what a backend may call ------------------------------------------------------------------------------------- */
 

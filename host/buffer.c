@@ -45,6 +45,8 @@ qmm_status qmm_buffer_wrap(qmm_context *context, void *native, size_t bytes, qmm
     QMMI_REQUIRE(context,
                  bytes <= PTRDIFF_MAX && context->backend->address(native) <= UINTPTR_MAX - bytes,
                  "bytes %zu from native %p is past the end of the address space", bytes, native);
+    if (native && context->backend->check_memory)
+        QMMI_TRY(context->backend->check_memory(context, __func__, native, bytes));
     QMMI_TRY(make_buffer(context, __func__, bytes, buffer));
     (*buffer)->memory = native;
     return QMM_OK;

@@ -13,6 +13,9 @@
 /* Best first: "auto" takes the first device. A new backend is one row here. */
 static const qmmi_backend *const backends[] = {
     &qmmi_cuda_backend,
+#ifdef QMMI_OPENCL_BUILT
+    &qmmi_opencl_backend,
+#endif
     &qmmi_cpu_backend,
 };
 
@@ -83,6 +86,19 @@ static int device_index(const qmmi_backend *backend, int number, char *reason, s
     return -1;
 }
 
+/* Our CPU device, the last, is always one. */
+static void find_auto(const qmmi_backend **backend, int *device) {
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        const int devices = devices_of(i);
+        for (int d = 0; d < devices; d++) {
+            if (backends[i]->device_auto && !backends[i]->device_auto(d)) continue;
+            *backend = backends[i];
+            *device = d;
+            return;
+        }
+    }
+}
+
 qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_backend **backend, int *device) {
     static const char function[] = "qmm_context_open";
     char reason[256] = "";
@@ -90,12 +106,8 @@ qmm_status qmmi_device_find(qmm_context *reporter, const char *name, const qmmi_
     int number;
     if (!name) return qmmi_fail(reporter, QMM_INVALID_ARGUMENT, function, "device is NULL");
     if (strcmp(name, "auto") == 0) {
-        for (int i = 0; i < BACKEND_COUNT; i++) {
-            if (devices_of(i) == 0) continue;
-            *backend = backends[i];
-            *device = 0;
-            return QMM_OK;
-        }
+        find_auto(backend, device);
+        return QMM_OK;
     }
     number = device_number(name, &kind_length);
     if (number == NO_NUMBER || kind_length == 0)

@@ -187,6 +187,7 @@ qmm_status qmm_context_prepare(qmm_context *context) {
     const qmmi_row *row;
     const char *reason;
     QMMI_ENTER(context);
+    if (context->backend->prepare) QMMI_TRY(context->backend->prepare(context));
     for (int i = 0; (row = nth_row(context, i, &operation)) != NULL; i++) {
         if ((row->needs & context->capabilities) == row->needs)
             QMMI_TRY(distrust(&call, operation, row, &reason));

@@ -35,6 +35,15 @@ qmm_status qmm_type_range(qmm_type type, int bits, int32_t *qmin, int32_t *qmax)
     return QMM_OK;
 }
 
+const char *qmm_device_kind_name(qmm_device_kind kind) {
+    switch (kind) {
+    case QMM_DEVICE_KIND_CPU: return "cpu";
+    case QMM_DEVICE_KIND_GPU: return "gpu";
+    case QMM_DEVICE_KIND_ACCELERATOR: return "accelerator";
+    }
+    return "unknown device kind";
+}
+
 const char *qmm_int8_class_name(qmm_int8_class int8_class) {
     switch (int8_class) {
     case QMM_INT8_NONE: return "none";

@@ -29,8 +29,8 @@
  *               qmm_context_error(). QMM_DEVICE_FAILED is sticky. The library never aborts, exits, prints, or moves work
  *               to the CPU unasked.
  *     Threads   One context belongs to one thread at a time; different contexts are independent. Buffers and weights may
- *               be used by any context on their device; the caller orders the uses, and frees them on the thread of the
- *               context they were made with.
+ *               be used by any context on their device (of OpenCL: with the same cl_context); the caller orders the
+ *               uses, and frees them on the thread of the context they were made with.
  *     Memory    After an operation's first call on a context (or qmm_context_prepare, for the known-answer tests), calls
  *               of the same or a smaller need of workspace allocate nothing, and with a caller's workspace none does.
  *               Functions that give values to the host may allocate while they work, and oneDNN's gemm, the CPU's fast
@@ -136,20 +136,32 @@ typedef enum qmm_int8_class {
 /* "none", "dp4a", "mma", ...; static storage. */
 QMM_API const char *qmm_int8_class_name(qmm_int8_class int8_class);
 
+typedef enum qmm_device_kind {
+    QMM_DEVICE_KIND_CPU = 1,
+    QMM_DEVICE_KIND_GPU = 2,
+    QMM_DEVICE_KIND_ACCELERATOR = 3
+} qmm_device_kind;
+
+/* "cpu", "gpu", "accelerator"; "unknown device kind" for any other number. Static storage. */
+QMM_API const char *qmm_device_kind_name(qmm_device_kind kind);
+
 typedef struct qmm_device_info {
     size_t struct_size;
     char name[32];            /* what qmm_context_open takes: "cpu", "cuda:0", "opencl:1" */
     char description[128];    /* the maker's name of it */
-    char driver[128];         /* driver and its version; empty where there is none */
+    char driver[128];         /* driver and its version, of OpenCL the platform first; empty where there is none */
     int32_t compute_units;    /* cores or multiprocessors */
     int32_t compute_major;    /* CUDA compute capability; 0 elsewhere */
     int32_t compute_minor;
     qmm_int8_class int8_class;
     uint64_t memory_bytes;    /* 0 if unknown */
     uint64_t memory_bandwidth; /* bytes per second on paper; 0 if unknown */
+    qmm_device_kind kind;     /* an OpenCL device may be a CPU */
+    int32_t reserved;         /* 0 */
 } qmm_device_info;
 
-#define QMM_DEVICE_INFO_INIT { sizeof(qmm_device_info), { 0 }, { 0 }, { 0 }, 0, 0, 0, QMM_INT8_NONE, 0, 0 }
+#define QMM_DEVICE_INFO_INIT \
+    { sizeof(qmm_device_info), { 0 }, { 0 }, { 0 }, 0, 0, 0, QMM_INT8_NONE, 0, 0, QMM_DEVICE_KIND_CPU, 0 }
 
 /* A family of devices this library was built with, present or not. */
 typedef struct qmm_backend_info {
@@ -210,8 +222,9 @@ typedef struct qmm_context_options {
     qmm_log_function log;       /* NULL: silent */
     void *log_user;
     qmm_log_level log_level;    /* lines above this level are not made */
-    const char *tuning_file;    /* kernel choices measured earlier; NULL: the built-in choice */
-    const char *cache_directory; /* where built kernels may be kept; NULL: nowhere */
+    const char *tuning_file;    /* kernel choices measured earlier; NULL: the built-in choice. Not read yet */
+    const char *cache_directory; /* OpenCL: an existing directory for built kernels, which nobody else should be able to
+                                  * write to; NULL: they are not kept */
     char *error_text;           /* receives the text when opening fails; NULL: not wanted */
     size_t error_text_size;     /* bytes at error_text; longer texts are cut, always ended by a zero byte */
 } qmm_context_options;
@@ -220,8 +233,9 @@ typedef struct qmm_context_options {
     { sizeof(qmm_context_options), NULL, NULL, NULL, NULL, NULL, QMM_LOG_INFO, NULL, NULL, NULL, 0 }
 
 /* Opens a device by name: "cpu", "cuda" (its first), "cuda:1", "opencl:0", or "auto": the first of qmm_device_get_info,
- * which is the CPU only where no GPU is usable. CUDA devices have the driver's numbers (CUDA_VISIBLE_DEVICES applied),
- * also where this build has no kernels for some of them.
+ * passing over OpenCL devices that are CPUs or do not promise to keep subnormal numbers, so "cpu" only where no GPU is
+ * usable. CUDA devices have the driver's numbers (CUDA_VISIBLE_DEVICES applied), also where this build has no kernels
+ * for some of them; OpenCL devices are numbered GPUs and accelerators first, then CPUs, each in the drivers' order.
  * options may be NULL. On failure *context is NULL.
  * Ownership: the caller closes it. Threads: safe to call at any time.
  * Errors: QMM_INVALID_ARGUMENT (NULL, name not understood, struct_size), QMM_NO_DEVICE, QMM_OUT_OF_MEMORY,
@@ -267,13 +281,17 @@ QMM_API qmm_status qmm_context_reserve_workspace(qmm_context *context, size_t by
 /* Device memory. On the CPU device, host memory. */
 typedef struct qmm_buffer qmm_buffer;
 
-/* Allocates uninitialised device memory, aligned to at least 256 bytes. bytes 0 is legal.
+/* Allocates uninitialised device memory, aligned to at least 256 bytes (a cl_mem: to what its driver gives, which is at
+ * least 128). bytes 0 is legal.
  * Ownership: the caller frees it. Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY. */
 QMM_API qmm_status qmm_buffer_create(qmm_context *context, size_t bytes, qmm_buffer **buffer);
 
 /* Uses the caller's memory: a host pointer on the CPU, a CUdeviceptr cast to a pointer, a cl_mem.
  * Ownership: the memory stays the caller's and must outlive the buffer; the buffer is freed by the caller.
- * Errors: QMM_INVALID_ARGUMENT (NULL with bytes > 0, a range past the end of the address space). */
+ * OpenCL: a buffer, or a sub-buffer, of the context's cl_context (native_context). One that uses host memory
+ * (CL_MEM_USE_HOST_PTR) needs that aligned to 128 bytes. Sub-buffers that overlap in their parent are not seen to.
+ * Errors: QMM_INVALID_ARGUMENT (NULL with bytes > 0, a range past the end of the address space; no buffer of this
+ * cl_context, or one of less than `bytes`). */
 QMM_API qmm_status qmm_buffer_wrap(qmm_context *context, void *native, size_t bytes, qmm_buffer **buffer);
 
 /* Frees it once queued work no longer needs it. NULL is ignored. */

@@ -48,6 +48,12 @@ class Int8Class(enum.IntEnum):
     VNNI = 6
 
 
+class DeviceKind(enum.IntEnum):
+    CPU = 1
+    GPU = 2
+    ACCELERATOR = 3
+
+
 class LogLevel(enum.IntEnum):
     ERROR = 1
     WARNING = 2
@@ -81,7 +87,7 @@ class Activation(enum.IntEnum):
 
 
 # Each enum with the start of its constants in the header.
-ENUMS = {Status: "QMM_", Type: "QMM_", Int8Class: "QMM_INT8_", LogLevel: "QMM_LOG_", Granularity: "QMM_PER_",
+ENUMS = {Status: "QMM_", Type: "QMM_", Int8Class: "QMM_INT8_", DeviceKind: "QMM_DEVICE_KIND_", LogLevel: "QMM_LOG_", Granularity: "QMM_PER_",
          RangeMethod: "QMM_RANGE_", Activation: "QMM_ACTIVATION_"}
 
 # Opaque handles: qmm_context *, qmm_buffer *, qmm_weights *, qmm_calibrator *.
@@ -102,10 +108,11 @@ class SizedStructure(Structure):
 
 
 class qmm_device_info(SizedStructure):
+    DEFAULTS = {"kind": DeviceKind.CPU}
     _fields_ = [("struct_size", c_size_t), ("name", c_char * 32), ("description", c_char * 128),
                 ("driver", c_char * 128), ("compute_units", c_int32), ("compute_major", c_int32),
                 ("compute_minor", c_int32), ("int8_class", c_int), ("memory_bytes", c_uint64),
-                ("memory_bandwidth", c_uint64)]
+                ("memory_bandwidth", c_uint64), ("kind", c_int), ("reserved", c_int32)]
 
 
 class qmm_backend_info(SizedStructure):
@@ -194,6 +201,7 @@ FUNCTIONS = {
     "qmm_type_bits": (c_int, [c_int]),
     "qmm_type_range": (c_int, [c_int, c_int, _int32, _int32]),
     "qmm_int8_class_name": (c_char_p, [c_int]),
+    "qmm_device_kind_name": (c_char_p, [c_int]),
     "qmm_backend_count": (c_int, []),
     "qmm_backend_get_info": (c_int, [c_int, POINTER(qmm_backend_info)]),
     "qmm_device_count": (c_int, []),

@@ -19,6 +19,7 @@ class DeviceInfo(NamedTuple):
     int8_class: str
     memory_bytes: int
     memory_bandwidth: int
+    kind: str
 
 
 class BackendInfo(NamedTuple):
@@ -35,7 +36,8 @@ def _values(struct, kind):
 
 def device_info(library, struct):
     info = _values(struct, DeviceInfo)
-    return info._replace(int8_class=library.qmm_int8_class_name(info.int8_class).decode())
+    return info._replace(int8_class=library.qmm_int8_class_name(info.int8_class).decode(),
+                         kind=library.qmm_device_kind_name(info.kind).decode())
 
 
 def version(library=None):

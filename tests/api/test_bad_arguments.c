@@ -1525,7 +1525,7 @@ static void test_result_sizes(void **state) {
             w->context, qmm_context_get_device_info(w->context, &r->device), QMM_INVALID_ARGUMENT,
             said("qmm_context_get_device_info: struct_size %zu of info is less than %zu: set it from its ..._INIT "
                  "macro",
-                 offsets[i], sizeof r->device));
+                 offsets[i], offsetof(qmm_device_info, kind)));
         r->measure.struct_size = before.measure.struct_size;
         r->verified.struct_size = before.verified.struct_size;
         r->compared.struct_size = before.compared.struct_size;

@@ -167,7 +167,7 @@ static qmm_status buffer_create(world *w, qmm_context *context) {
 
 static qmm_status buffer_wrap(world *w, qmm_context *context) {
     qmm_buffer *buffer = NULL;
-    const qmm_status status = qmm_buffer_wrap(context, w->in_copy, sizeof w->in_copy, &buffer);
+    const qmm_status status = qmm_buffer_wrap(context, qmm_buffer_native(w->in), WORLD_BYTES, &buffer);
     expect((status == QMM_OK) == (buffer != NULL), "qmm_buffer_wrap: a handle and a status that disagree");
     qmm_buffer_free(buffer);
     return status;

@@ -59,7 +59,7 @@ def test_version():
 
 def test_devices():
     text = succeed("devices").splitlines()
-    assert text[0].split() == ["NAME", "INT8", "UNITS", "MEMORY", "DESCRIPTION"]
+    assert text[0].split() == ["NAME", "KIND", "INT8", "UNITS", "MEMORY", "DESCRIPTION"]
     facts = json.loads(succeed("devices", "--format", "json"))
     assert facts["version"] == succeed("--version").split()[1]
     names = [device["name"] for device in facts["devices"]]
@@ -68,7 +68,7 @@ def test_devices():
     for backend in facts["backends"]:
         assert (backend["reason"] == "") == (backend["devices"] > 0)
     for device in facts["devices"]:
-        assert device["compute_units"] > 0 and device["description"]
+        assert device["compute_units"] > 0 and device["description"] and device["kind"] in ("cpu", "gpu", "accelerator")
 
 
 def reference_params(x, axis, low, high, symmetric, real):

@@ -31,7 +31,8 @@ def c_types():
     types = {"int": ctypes.c_int, "int32_t": ctypes.c_int32, "int64_t": ctypes.c_int64, "size_t": ctypes.c_size_t,
              "uint8_t": ctypes.c_uint8, "double": ctypes.c_double, "void": None, "void *": ctypes.c_void_p,
              "char *": ctypes.c_char_p, "qmm_status": ctypes.c_int, "qmm_type": ctypes.c_int,
-             "qmm_int8_class": ctypes.c_int, "qmm_explain_function": _abi.EXPLAIN, "qmm_tensor": _abi.qmm_tensor}
+             "qmm_int8_class": ctypes.c_int, "qmm_device_kind": ctypes.c_int,
+             "qmm_explain_function": _abi.EXPLAIN, "qmm_tensor": _abi.qmm_tensor}
     for name in ("int32_t", "size_t", "double"):
         types[name + " *"] = ctypes.POINTER(types[name])
     types["float *"] = ctypes.POINTER(ctypes.c_float)
