@@ -48,8 +48,12 @@ function(qmm_add_python_test name script)
     qmm_set_test_properties(${name} "python;${arg_LABELS}" "${arg_TIMEOUT}")
 endfunction()
 
+# Only the tests of OpenCL look for this machine's OpenCL drivers: what those do is not to be seen in the others.
 function(qmm_set_test_properties name labels timeout)
     set_tests_properties(${name} PROPERTIES LABELS "${labels}")
+    if(NOT "opencl" IN_LIST labels)
+        set_tests_properties(${name} PROPERTIES ENVIRONMENT_MODIFICATION "QMM_OPENCL_LIBRARY=set:none")
+    endif()
     if(timeout)
         set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout})
     endif()
