@@ -5,19 +5,20 @@
 #
 # Everything that only a machine with an NVIDIA GPU can say, in ten minutes: builds the library for that GPU, then runs
 # every kernel row against the oracle, streams, graphs, determinism and large shapes, the four tools of compute-sanitizer
-# and the benchmark. It needs the CUDA toolkit, CMake, a C compiler and GNU coreutils; no network, no package of ours.
+# and the benchmark; and the same GPU by way of OpenCL, where its driver has it. It needs the CUDA toolkit, CMake, a C
+# compiler and GNU coreutils; no network, no package of ours.
 #
 #   --build FOLDER        build there, and keep it; else in a temporary folder
 #   --simulated LIBRARY   no GPU: FOLDER is built already, LIBRARY is its simulated device; steps that need a GPU are
 #                         skipped, the others are cut short
 #
-# OUTDIR receives at most eight files: summary.txt, build.log, check.log, validate.json, sanitizer.log, bench.json,
-# bench.md, peers.json. The summary is printed last. Exit code: 0 all steps passed or were skipped with a reason, 1 one
-# failed or had no time left, 2 bad usage.
+# OUTDIR receives at most ten files: summary.txt, build.log, check.log, validate.json, sanitizer.log, bench.json,
+# bench.md, peers.json, opencl.json, bench_opencl.json. The summary is printed last. Exit code: 0 all steps passed or
+# were skipped with a reason, 1 one failed or had no time left, 2 bad usage.
 set -u
 
 usage() {
-    sed -n '3,16p' "$0" | sed 's/^# \{0,1\}//'
+    sed -n '3,17p' "$0" | sed 's/^# \{0,1\}//'
     exit 2
 }
 
@@ -52,7 +53,8 @@ step_build() {
         command -v ninja >/dev/null && generator=Ninja
         cmake -S "$tree" -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DQMM_BUILD_TESTS=OFF \
             -DQMM_BUILD_EXAMPLES=OFF -DQMM_CUDA=ON "-DQMM_CUDA_ARCHITECTURES=$for_gpu" &&
-            cmake --build "$build" -j "$(nproc)" --target qmm_cli qmm_static qmm_bench_cuda || return 1
+            cmake --build "$build" -j "$(nproc)" --target qmm_cli qmm_static qmm_bench_cuda \
+                qmm_bench_opencl || return 1
     fi
     compile check_device check_device.c calls.c jobs.c && compile check_large check_large.c
 }
@@ -135,6 +137,22 @@ step_sanitizer() {
 
 step_bench() { "$build/qmm_bench_cuda" --seconds "$((limit - 10))" --json "$out/bench.json"; }
 
+# NVIDIA's driver has OpenCL, but the loader may be the toolkit's only, which is then told where the driver is.
+step_opencl() {
+    [ -z "$simulated" ] || skip 'it needs a GPU'
+    if ! "$build/qmm" devices | grep -q '^opencl:0  *gpu'; then
+        QMM_OPENCL_LIBRARY=$(find /usr/local/cuda/lib64/ /usr/local/cuda/targets -name libOpenCL.so.1 2>/dev/null | head -n 1)
+        OCL_ICD_FILENAMES=libnvidia-opencl.so.1
+        export QMM_OPENCL_LIBRARY OCL_ICD_FILENAMES
+    fi
+    "$build/qmm" devices | grep -q '^opencl:0  *gpu' || skip "$("$build/qmm" devices | grep '^opencl')"
+    verdict=0
+    "$build/qmm" validate --device opencl --seconds "$((limit / 2))" --format json >"$out/opencl.json" || verdict=1
+    sed -n 's/.*"totals": {\(.*\)},*$/\1/p' "$out/opencl.json"
+    timeout "$((limit / 2 - 5))" "$build/qmm_bench_opencl" --json "$out/bench_opencl.json" || verdict=1
+    return "$verdict"
+}
+
 step_peers() {
     [ -z "$simulated" ] || skip 'PyTorch needs a GPU'
     python3 "$tree/bench/peers_torch.py" --seconds "$((limit - 15))" --json "$out/peers.json"
@@ -155,6 +173,7 @@ if [ "${1:-}" = --step ]; then # this script again, as the process of one step
     validate) step_validate ;;
     sanitizer) step_sanitizer ;;
     bench) step_bench ;;
+    opencl) step_opencl ;;
     peers) step_peers ;;
     esac
     exit
@@ -230,7 +249,10 @@ step() {
     0) result=passed ;;
     77) result="skipped: $(tail -n 1 "$work/step")" ;;
     124 | 137) result="FAILED: more than $limit seconds" ;;
-    125) result='FAILED: no time left' ;;
+    125)
+        result='FAILED: no time left'
+        [ "$name" != opencl ] || result='skipped: no time left'
+        ;;
     *) result="FAILED: exit code $code, see $3" ;;
     esac
     case $result in FAILED*) failed=1 ;; esac
@@ -249,6 +271,7 @@ step validate 110 check.log
 step sanitizer 120 sanitizer.log
 step bench 110 bench.md
 step peers 60 bench.md
+step opencl 90 bench.md
 
 {
     date -u '+%Y-%m-%d %H:%M UTC'
