@@ -6,8 +6,7 @@
  *     quantize f32 -> s8 and dequantize s8 -> f32 against memcpy, in bytes read plus bytes written
  *     the host cost of a call: a 1 x 1 x 1 matmul
  *
- * The two of a pair take turns, so that a machine that slows down slows both; figures are medians, with the fastest and
- * slowest run beside them. Uniform full-range inputs; runs repeat on the same operands (warm caches where they fit).
+ * Uniform full-range inputs; runs repeat on the same operands (warm caches where they fit).
  * Prints Markdown; --json FILE keeps the figures. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,54 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common.h"
-
-/* ---- timing ------------------------------------------------------------------------------------------------------ */
-
-typedef void (*work)(void *state);
-
-static double timed(work run, void *state) {
-    const double start = bench_now();
-    run(state);
-    return bench_now() - start;
-}
-
-/* Runs the two in turn. peer may be NULL. */
-static void measure(work ours, work peer, void *state, int runs, bench_timing *our_time, bench_timing *peer_time) {
-    double a[BENCH_RUNS_MAX], b[BENCH_RUNS_MAX];
-    ours(state);
-    if (peer) peer(state);
-    for (int i = 0; i < runs; i++) {
-        a[i] = timed(ours, state);
-        b[i] = peer ? timed(peer, state) : 0.0;
-    }
-    *our_time = bench_summarize(a, runs);
-    *peer_time = bench_summarize(b, runs);
-}
-
-/* ---- report ------------------------------------------------------------------------------------------------------ */
+#include "pair.h"
 
 static FILE *json;
-static int json_rows;
-
-/* One line: `amount` operations or bytes in `unit`, per second. */
-static void report(const char *name, const char *shape, double amount, const char *unit, bench_timing ours,
-                   const char *peer, bench_timing theirs) {
-    printf("| %s | %s | %.4g (%.4g-%.4g) %s |", name, shape, amount / ours.median * 1e-9, amount / ours.slowest * 1e-9,
-           amount / ours.fastest * 1e-9, unit);
-    if (peer[0])
-        printf(" %s %.4g | %.2f |\n", peer, amount / theirs.median * 1e-9, theirs.median / ours.median);
-    else
-        printf(" - | - |\n");
-    fflush(stdout);
-    if (!json) return;
-    fprintf(json,
-            "%s\n    {\"name\": \"%s\", \"shape\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"slowest\": %.6g, "
-            "\"fastest\": %.6g, \"peer\": \"%s\", \"peer_median\": %.6g, \"ratio\": %.4g}",
-            json_rows++ ? "," : "", name, shape, unit, amount / ours.median * 1e-9, amount / ours.slowest * 1e-9,
-            amount / ours.fastest * 1e-9, peer, peer[0] ? amount / theirs.median * 1e-9 : 0.0,
-            peer[0] ? theirs.median / ours.median : 0.0);
-}
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
 
@@ -122,21 +76,21 @@ static void bench_matmul(qmm_context *context, gemm_function gemm, int64_t size,
     s.direct_c = bench_buffer(context, codes * 4);
     s.a = qmm_matrix(a, QMM_S8, size, size), s.b = qmm_matrix(b, QMM_S8, size, size);
     s.c = qmm_matrix(c, QMM_S32, size, size);
-    measure(run_matmul, gemm ? run_gemm : NULL, &s, runs, &ours, &theirs);
-    report("matmul s8 x s8 -> s32, fast row", shape, operations, "GOPS", ours, gemm ? "oneDNN gemm" : "", theirs);
+    bench_pair(run_matmul, gemm ? run_gemm : NULL, &s, runs, &ours, &theirs);
+    bench_pair_report(json, "matmul s8 x s8 -> s32, fast row", shape, operations, "GOPS", ours, gemm ? "oneDNN gemm" : "", theirs);
 
     quant_a.granularity = QMM_PER_ROW, quant_a.scale = &by_row;
     quant_b.granularity = QMM_PER_COLUMN, quant_b.scale = &by_column;
     s.desc.quant_a = &quant_a, s.desc.quant_b = &quant_b;
     s.c = qmm_matrix(c, QMM_F16, size, size);
-    measure(run_matmul, gemm ? run_gemm : NULL, &s, runs, &ours, &theirs);
-    report("matmul s8 x s8 -> f16, row and column scales", shape, operations, "GOPS", ours,
+    bench_pair(run_matmul, gemm ? run_gemm : NULL, &s, runs, &ours, &theirs);
+    bench_pair_report(json, "matmul s8 x s8 -> f16, row and column scales", shape, operations, "GOPS", ours,
            gemm ? "oneDNN gemm, s32" : "", theirs);
 
     if (size <= 1024) {
         bench_require(context, qmm_kernel_force(context, "cpu:matmul:reference"));
-        measure(run_matmul, NULL, &s, 3, &ours, &theirs);
-        report("the same, reference row", shape, operations, "GOPS", ours, "", theirs);
+        bench_pair(run_matmul, NULL, &s, 3, &ours, &theirs);
+        bench_pair_report(json, "the same, reference row", shape, operations, "GOPS", ours, "", theirs);
         bench_require(context, qmm_kernel_force(context, NULL));
     }
     qmm_buffer_free(a), qmm_buffer_free(b), qmm_buffer_free(c), qmm_buffer_free(factors), qmm_buffer_free(s.direct_c);
@@ -155,8 +109,8 @@ static void bench_call(qmm_context *context) {
     s.a = qmm_matrix(memory, QMM_S8, 1, 1), s.b = s.a, s.c = qmm_matrix(memory, QMM_S32, 1, 1);
     s.b.offset = 256, s.c.offset = 512;
     bench_fill(qmm_buffer_native(memory), 1024, 0);
-    measure(run_calls, NULL, &s, 11, &ours, &none);
-    report("calls of matmul", "1 x 1 x 1", CALLS * 1e3, "million a second", ours, "", none);
+    bench_pair(run_calls, NULL, &s, 11, &ours, &none);
+    bench_pair_report(json, "calls of matmul", "1 x 1 x 1", CALLS * 1e3, "million a second", ours, "", none);
     printf("\nHost cost of a call: %.0f ns (median of 11 times %d calls; kernel included).\n",
            ours.median / CALLS * 1e9, CALLS);
     qmm_buffer_free(memory);
@@ -203,10 +157,10 @@ static void bench_convert(qmm_context *context, int64_t rows, int64_t cols, int 
     s.scratch = qmm_buffer_native(scratch);
     s.quant.scale_value = 0.05f;
     s.x = qmm_matrix(x, QMM_F32, rows, cols), s.q = qmm_matrix(q, QMM_S8, rows, cols);
-    measure(run_quantize, run_memcpy, &s, runs, &ours, &theirs);
-    report("quantize f32 -> s8 per tensor", shape, (double)count * 5.0, "GB/s", ours, "memcpy", theirs);
-    measure(run_dequantize, run_memcpy, &s, runs, &ours, &theirs);
-    report("dequantize s8 -> f32 per tensor", shape, (double)count * 5.0, "GB/s", ours, "memcpy", theirs);
+    bench_pair(run_quantize, run_memcpy, &s, runs, &ours, &theirs);
+    bench_pair_report(json, "quantize f32 -> s8 per tensor", shape, (double)count * 5.0, "GB/s", ours, "memcpy", theirs);
+    bench_pair(run_dequantize, run_memcpy, &s, runs, &ours, &theirs);
+    bench_pair_report(json, "dequantize s8 -> f32 per tensor", shape, (double)count * 5.0, "GB/s", ours, "memcpy", theirs);
     qmm_buffer_free(x), qmm_buffer_free(q), qmm_buffer_free(scratch);
 }
 
@@ -241,7 +195,7 @@ int main(int argc, char **argv) {
     printf("qmm %s, %s, %d cores, %s; oneDNN %s; uniform full-range inputs; runs repeat on the same operands "
            "(warm caches where they fit)\n\n",
            qmm_version(), info.description, (int)info.compute_units, QMM_BENCH_BUILD, gemm ? "found" : "not found");
-    printf("| what | shape | qmm: median (slowest-fastest) | peer: median | qmm / peer |\n|---|---|---|---|---|\n");
+    bench_pair_head();
     bench_matmul(context, gemm, quick ? 256 : 1024, quick ? 3 : 51);
     if (!quick) bench_matmul(context, gemm, 4096, 11);
     bench_convert(context, quick ? 1024 : 16384, 4096, quick ? 3 : 21);
