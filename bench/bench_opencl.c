@@ -75,7 +75,9 @@ static void make(multiplication *x, qmm_context *context, int64_t m, int64_t n, 
     for (int64_t i = 0; i < m + n; i++) factors[i] = factor;
     bench_require(context, qmm_buffer_upload(context, scales, 0, factors, (size_t)(m + n) * sizeof factor));
     free(factors);
-    *x = (multiplication){ .context = context, .desc = QMM_MATMUL_DESC_INIT, .quant_a = QMM_QUANT_INIT, .quant_b = QMM_QUANT_INIT };
+    *x = (multiplication){
+        .context = context, .desc = QMM_MATMUL_DESC_INIT, .quant_a = QMM_QUANT_INIT, .quant_b = QMM_QUANT_INIT
+    };
     x->a = qmm_matrix(bench_buffer(context, (size_t)(m * k)), QMM_S8, m, k);
     x->b = qmm_matrix(bench_buffer(context, (size_t)(k * n)), QMM_S8, k, n);
     x->c = qmm_matrix(bench_buffer(context, (size_t)(m * n) * 4), c_type, m, n);
@@ -110,7 +112,7 @@ static void run_theirs(void *state) {
 typedef struct choice {
     char kernel[64]; /* that runs of its own choice */
     const char *wanted;
-    bool taken;      /* the wanted one takes the problem, and leaves it to no later one as faster */
+    bool taken; /* the wanted one takes the problem, and leaves it to no later one as faster */
 } choice;
 
 static void choose(void *user, const char *kernel, const char *reason) {
@@ -125,7 +127,8 @@ static choice explain(multiplication *x, const char *wanted) {
     return c;
 }
 
-static void bench_matmul(const side *ours, const side *theirs, int64_t m, int64_t n, int64_t k, qmm_type c_type, int runs) {
+static void bench_matmul(const side *ours, const side *theirs, int64_t m, int64_t n, int64_t k, qmm_type c_type,
+                         int runs) {
     const double operations = 2.0 * (double)m * (double)n * (double)k;
     matmul_state s;
     char shape[80], name[128], peer[64];
@@ -216,8 +219,8 @@ static void run_memcpy(void *state) {
     memcpy(s->host_to, s->host_from, s->copied);
 }
 
-static void compare(convert_state *s, const side *ours, bench_work work, const char *name, const char *shape, double bytes,
-                    int runs) {
+static void compare(convert_state *s, const side *ours, bench_work work, const char *name, const char *shape,
+                    double bytes, int runs) {
     bench_timing our_time, their_time;
     bench_pair(work, run_copy, s, runs, &our_time, &their_time);
     bench_pair_report(json, name, shape, bytes, "GB/s", our_time, "copy on the device", their_time);
@@ -251,7 +254,8 @@ static void bench_convert(const side *ours, qmm_type real, int64_t rows, int64_t
     compare(&s, ours, run_dynamic, name, shape, bytes, runs);
     snprintf(name, sizeof name, "quantize %s -> s8 per row", qmm_type_name(real));
     compare(&s, ours, run_quantize, name, shape, bytes, runs);
-    qmm_buffer_free(s.x.buffer), qmm_buffer_free(s.q.buffer), qmm_buffer_free(s.scale.buffer), qmm_buffer_free(s.scratch);
+    qmm_buffer_free(s.x.buffer), qmm_buffer_free(s.q.buffer), qmm_buffer_free(s.scale.buffer),
+        qmm_buffer_free(s.scratch);
     free(s.host_from), free(s.host_to);
 }
 
@@ -309,7 +313,8 @@ static void open_json(const char *path, const side *ours, const side *theirs, co
             "\"qmm\": \"%s\", \"build\": \"%s\", \"units\": %d, \"date\": \"%s\",\n"
             "  \"fill\": \"uniform, full range\",\n"
             "  \"cache\": \"runs repeat on the same operands (warm caches where they fit)\",\n"
-            "  \"first_use_seconds\": { \"open\": %.4f, \"quantize\": %.4f, \"matmul\": %.4f, \"all_other_kernels\": %.4f },\n"
+            "  \"first_use_seconds\": { \"open\": %.4f, \"quantize\": %.4f, \"matmul\": %.4f, \"all_other_kernels\": "
+            "%.4f },\n"
             "  \"results\": [",
             qmm_version(), QMM_BENCH_BUILD, (int)ours->info.compute_units, date, first->open, first->quantize,
             first->matmul, first->prepare);
@@ -326,10 +331,14 @@ int main(int argc, char **argv) {
     first_use first;
     side ours, theirs;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--quick") == 0) quick = true;
-        else if (strcmp(argv[i], "--device") == 0 && i + 1 < argc) device = argv[++i];
-        else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) path = argv[++i];
-        else return usage();
+        if (strcmp(argv[i], "--quick") == 0)
+            quick = true;
+        else if (strcmp(argv[i], "--device") == 0 && i + 1 < argc)
+            device = argv[++i];
+        else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)
+            path = argv[++i];
+        else
+            return usage();
     }
     ours = open_ours(device, &first);
     theirs = open_side("cuda", false);
@@ -340,7 +349,8 @@ int main(int argc, char **argv) {
            "caches where they fit)\n\n",
            qmm_version(), ours.info.description, ours.info.driver, (int)ours.info.compute_units, QMM_BENCH_BUILD,
            theirs.info.description);
-    printf("First use, with what it builds: opening %.0f ms, quantize %.0f ms, matmul %.0f ms; building and testing all else "
+    printf("First use, with what it builds: opening %.0f ms, quantize %.0f ms, matmul %.0f ms; building and testing "
+           "all else "
            "%.0f ms. The driver's own cache was as it was.\n\n",
            1e3 * first.open, 1e3 * first.quantize, 1e3 * first.matmul, 1e3 * first.prepare);
     bench_pair_head();

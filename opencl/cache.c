@@ -62,7 +62,8 @@ static unsigned char *read_binary(FILE *file, const char *key, size_t *bytes) {
     return NULL;
 }
 
-unsigned char *qmmi_opencl_cache_load(const qmm_context *context, const char *directory, const char *key, size_t *bytes) {
+unsigned char *qmmi_opencl_cache_load(const qmm_context *context, const char *directory, const char *key,
+                                      size_t *bytes) {
     unsigned char *binary;
     char path[4096];
     FILE *file;
@@ -106,5 +107,6 @@ void qmmi_opencl_cache_store(const qmm_context *context, const char *directory, 
         if (!written) remove(temporary);
     }
     if (!written)
-        qmmi_log(context, QMM_LOG_WARNING, "OpenCL: a built program cannot be kept in %s: %s", directory, strerror(errno));
+        qmmi_log(context, QMM_LOG_WARNING, "OpenCL: a built program cannot be kept in %s: %s", directory,
+                 strerror(errno));
 }

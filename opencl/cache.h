@@ -11,7 +11,8 @@
 uint64_t qmmi_opencl_cache_hash(const void *bytes, size_t length);
 
 /* What was stored under the key; free() it. NULL if there is nothing, or it is not what was stored (the log says so). */
-unsigned char *qmmi_opencl_cache_load(const qmm_context *context, const char *directory, const char *key, size_t *bytes);
+unsigned char *qmmi_opencl_cache_load(const qmm_context *context, const char *directory, const char *key,
+                                      size_t *bytes);
 
 /* Written under another name and renamed, so that nobody reads half of it. Failure is a line in the log. */
 void qmmi_opencl_cache_store(const qmm_context *context, const char *directory, const char *key,

@@ -18,7 +18,8 @@ typedef struct queue_facts {
 
 static qmm_status ask_queue(qmm_context *context, const char *function, cl_command_queue queue, queue_facts *facts) {
     const qmmi_opencl_api *api = qmmi_opencl_load();
-    if (api->clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof facts->context, &facts->context, NULL) != CL_SUCCESS ||
+    if (api->clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof facts->context, &facts->context, NULL) !=
+            CL_SUCCESS ||
         api->clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof facts->device, &facts->device, NULL) != CL_SUCCESS ||
         api->clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof facts->properties, &facts->properties, NULL) !=
             CL_SUCCESS)
@@ -34,8 +35,8 @@ static qmm_status check_device(qmm_context *context, const char *function, cl_de
     const int index = qmmi_opencl_device_find(device);
     if (device == s->facts->handle) return QMM_OK;
     if (index < 0)
-        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function, "native_queue is of a device that qmm does not use, not of %s",
-                         s->facts->info.name);
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, function,
+                         "native_queue is of a device that qmm does not use, not of %s", s->facts->info.name);
     return qmmi_fail(context, QMM_INVALID_ARGUMENT, function, "native_queue is of %s, not of %s",
                      qmmi_opencl_device_facts(index)->info.name, s->facts->info.name);
 }
@@ -106,7 +107,8 @@ static qmm_status copy_directory(qmm_context *context, const char *directory) {
     qmmi_opencl_state *s = qmmi_opencl_state_of(context);
     if (!directory) return QMM_OK;
     if (!*directory)
-        return qmmi_fail(context, QMM_INVALID_ARGUMENT, "qmm_context_open", "cache_directory of options is an empty text");
+        return qmmi_fail(context, QMM_INVALID_ARGUMENT, "qmm_context_open",
+                         "cache_directory of options is an empty text");
     s->cache_directory = qmmi_allocate(context, strlen(directory) + 1);
     if (!s->cache_directory)
         return qmmi_fail(context, QMM_OUT_OF_MEMORY, "qmm_context_open", "no memory for cache_directory");

@@ -33,10 +33,10 @@ qmm_status qmmi_opencl_fail(qmm_context *context, const char *call, cl_int resul
 qmm_status qmmi_opencl_fail_to_make(qmm_context *context, const char *call, cl_int result);
 
 /* Makes a driver call that gives its result; returns from the function it stands in if that fails. */
-#define CL_TRY(context, call, ...)                                                            \
-    do {                                                                                      \
-        const cl_int tried_call = qmmi_opencl_state_of(context)->api->call(__VA_ARGS__);      \
-        if (tried_call != CL_SUCCESS) return qmmi_opencl_fail((context), #call, tried_call);  \
+#define CL_TRY(context, call, ...)                                                           \
+    do {                                                                                     \
+        const cl_int tried_call = qmmi_opencl_state_of(context)->api->call(__VA_ARGS__);     \
+        if (tried_call != CL_SUCCESS) return qmmi_opencl_fail((context), #call, tried_call); \
     } while (0)
 
 /* ---- slots of the backend ----------------------------------------------------------------------------------------- */

@@ -33,13 +33,12 @@ static device_list list;
 #define PLATFORM_NOT_FOUND (-1001)
 
 /* Zero where the device does not know the question. */
-#define ASK(name, type, question)                                                               \
-    static type name(cl_device_id device) {                                                     \
-        type value = 0;                                                                         \
-        if (qmmi_opencl_load()->clGetDeviceInfo(device, (question), sizeof value, &value, NULL) \
-            != CL_SUCCESS)                                                                      \
-            return 0;                                                                           \
-        return value;                                                                           \
+#define ASK(name, type, question)                                                                              \
+    static type name(cl_device_id device) {                                                                    \
+        type value = 0;                                                                                        \
+        if (qmmi_opencl_load()->clGetDeviceInfo(device, (question), sizeof value, &value, NULL) != CL_SUCCESS) \
+            return 0;                                                                                          \
+        return value;                                                                                          \
     }
 
 ASK(type_of, cl_device_type, CL_DEVICE_TYPE)
@@ -62,7 +61,8 @@ enum { TEXT_BYTES = 16384 };
 
 static void text_of(cl_device_id device, cl_device_info question, char *text, size_t bytes) {
     char whole[TEXT_BYTES];
-    if (qmmi_opencl_load()->clGetDeviceInfo(device, question, sizeof whole - 1, whole, NULL) != CL_SUCCESS) whole[0] = '\0';
+    if (qmmi_opencl_load()->clGetDeviceInfo(device, question, sizeof whole - 1, whole, NULL) != CL_SUCCESS)
+        whole[0] = '\0';
     whole[TEXT_BYTES - 1] = '\0';
     snprintf(text, bytes, "%s", whole);
 }
@@ -175,8 +175,10 @@ static uint32_t capabilities(cl_platform_id platform, cl_device_id device) {
         if (capability >= 80) bits |= QMMI_OPENCL_NV_MMA;
     }
     if (extends(device, "cl_intel_subgroup_matrix_multiply_accumulate") && wants_dpas()) {
-        if (has_sub_groups_of(device, 8)) bits |= QMMI_OPENCL_INTEL_DPAS8;
-        else if (has_sub_groups_of(device, 16)) bits |= QMMI_OPENCL_INTEL_DPAS16;
+        if (has_sub_groups_of(device, 8))
+            bits |= QMMI_OPENCL_INTEL_DPAS8;
+        else if (has_sub_groups_of(device, 16))
+            bits |= QMMI_OPENCL_INTEL_DPAS16;
     }
     if (is_pocl_with_vnni(platform, device)) bits |= QMMI_OPENCL_X86_VNNI;
     return bits;
@@ -196,9 +198,11 @@ static const char *unfit(cl_device_id device) {
     if (!is_available(device)) return "it is not available";
     if (!has_compiler(device)) return "it has no compiler";
     if (!is_little_endian(device)) return "it is big-endian";
-    if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2 || 10 * major + minor < 12) return "it is older than OpenCL 1.2";
+    if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2 || 10 * major + minor < 12)
+        return "it is older than OpenCL 1.2";
     if (max_group(device) == 0 || compute_units(device) == 0) return "it says nothing of its size";
-    if (parameter_bytes(device) < 1024) return "it has less than 1,024 bytes for a kernel's parameters, as embedded profiles do";
+    if (parameter_bytes(device) < 1024)
+        return "it has less than 1,024 bytes for a kernel's parameters, as embedded profiles do";
     if ((float_config(device) & (CL_FP_ROUND_TO_NEAREST | CL_FP_INF_NAN)) != (CL_FP_ROUND_TO_NEAREST | CL_FP_INF_NAN))
         return "its floats do not round to nearest, or have no infinities";
     return NULL;
@@ -208,7 +212,9 @@ static const char *unfit(cl_device_id device) {
 
 static qmm_device_kind kind_of(cl_device_id device) {
     const cl_device_type type = type_of(device);
-    return type & CL_DEVICE_TYPE_CPU ? QMM_DEVICE_KIND_CPU : type & CL_DEVICE_TYPE_GPU ? QMM_DEVICE_KIND_GPU : QMM_DEVICE_KIND_ACCELERATOR;
+    return type & CL_DEVICE_TYPE_CPU   ? QMM_DEVICE_KIND_CPU
+           : type & CL_DEVICE_TYPE_GPU ? QMM_DEVICE_KIND_GPU
+                                       : QMM_DEVICE_KIND_ACCELERATOR;
 }
 
 static void read_info(qmmi_opencl_facts *f) {
@@ -231,7 +237,8 @@ static void read_info(qmmi_opencl_facts *f) {
 
 /* Everything the platform and the driver say of themselves, uncut: where one of them is updated, so is this. */
 static uint64_t identity_of(cl_platform_id platform, cl_device_id device) {
-    static const cl_device_info questions[] = { CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_DEVICE_VERSION, CL_DRIVER_VERSION };
+    static const cl_device_info questions[] = { CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_DEVICE_VERSION,
+                                                CL_DRIVER_VERSION };
     char text[TEXT_BYTES];
     uint64_t identity;
     platform_text(platform, CL_PLATFORM_VERSION, text, sizeof text);

@@ -26,10 +26,11 @@ static qmm_status check_local(qmm_context *context, qmmi_opencl_kernel kernel, c
     const qmmi_opencl_state *s = qmmi_opencl_state_of(context);
     const size_t most = s->facts->device.local_bytes;
     cl_ulong bytes = 0;
-    CL_TRY(context, clGetKernelWorkGroupInfo, made, s->facts->handle, CL_KERNEL_LOCAL_MEM_SIZE, sizeof bytes, &bytes, NULL);
+    CL_TRY(context, clGetKernelWorkGroupInfo, made, s->facts->handle, CL_KERNEL_LOCAL_MEM_SIZE, sizeof bytes, &bytes,
+           NULL);
     if (bytes <= most) return QMM_OK;
-    return qmmi_fail(context, QMM_UNSUPPORTED, kernels[kernel].name, "needs %llu bytes of local memory, the device has %zu",
-                     (unsigned long long)bytes, most);
+    return qmmi_fail(context, QMM_UNSUPPORTED, kernels[kernel].name,
+                     "needs %llu bytes of local memory, the device has %zu", (unsigned long long)bytes, most);
 }
 
 static qmm_status make_kernel(qmm_context *context, qmmi_opencl_kernel kernel) {
@@ -67,8 +68,8 @@ static qmm_status set_arguments(qmm_context *context, qmmi_opencl_kernel kernel,
 static qmm_status check_group(qmm_context *context, qmmi_opencl_kernel kernel, size_t items) {
     const size_t most = qmmi_opencl_device_of(context)->max_group;
     if (items <= most) return QMM_OK;
-    return qmmi_fail(context, QMM_UNSUPPORTED, kernels[kernel].name, "needs work-groups of %zu, the device has %zu", items,
-                     most);
+    return qmmi_fail(context, QMM_UNSUPPORTED, kernels[kernel].name, "needs work-groups of %zu, the device has %zu",
+                     items, most);
 }
 
 qmm_status qmmi_opencl_need(qmm_context *context, qmmi_opencl_kernel kernel, size_t items) {

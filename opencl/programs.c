@@ -113,7 +113,8 @@ enum { OPTIONS_BYTES = 256, KEY_BYTES = 1024 };
 
 static void write_options(const qmmi_opencl_programs *p, int program, qmmi_opencl_arithmetic arithmetic,
                           char options[OPTIONS_BYTES]) {
-    snprintf(options, OPTIONS_BYTES, "%s%s%s", p->facts->exact_division ? "-cl-fp32-correctly-rounded-divide-sqrt " : "",
+    snprintf(options, OPTIONS_BYTES, "%s%s%s",
+             p->facts->exact_division ? "-cl-fp32-correctly-rounded-divide-sqrt " : "",
              arithmetic == QMMI_OPENCL_ARITHMETIC_EXACT ? "-DQMM_EXACT_DIVISION=1 " : "", programs[program].options);
 }
 
@@ -133,13 +134,13 @@ static char *read_log(const qmmi_opencl_programs *p, cl_program program) {
     if (api->clGetProgramBuildInfo(program, p->facts->handle, CL_PROGRAM_BUILD_LOG, 0, NULL, &bytes) != CL_SUCCESS)
         bytes = 0;
     log = calloc(1, bytes + 1);
-    if (log && bytes)
-        api->clGetProgramBuildInfo(program, p->facts->handle, CL_PROGRAM_BUILD_LOG, bytes, log, NULL);
+    if (log && bytes) api->clGetProgramBuildInfo(program, p->facts->handle, CL_PROGRAM_BUILD_LOG, bytes, log, NULL);
     return log;
 }
 
 /* From the cache; NULL if it is not there, or the driver does not like it any more. */
-static cl_program build_cached(qmm_context *context, const qmmi_opencl_programs *p, const char *key, const char *options) {
+static cl_program build_cached(qmm_context *context, const qmmi_opencl_programs *p, const char *key,
+                               const char *options) {
     const qmmi_opencl_state *s = qmmi_opencl_state_of(context);
     cl_int status = CL_SUCCESS, result;
     size_t bytes;
@@ -147,7 +148,8 @@ static cl_program build_cached(qmm_context *context, const qmmi_opencl_programs 
     const unsigned char *const_binary = binary;
     cl_program program;
     if (!binary) return NULL;
-    program = s->api->clCreateProgramWithBinary(p->context, 1, &p->facts->handle, &bytes, &const_binary, &status, &result);
+    program =
+        s->api->clCreateProgramWithBinary(p->context, 1, &p->facts->handle, &bytes, &const_binary, &status, &result);
     free(binary);
     if (program && result == CL_SUCCESS && status == CL_SUCCESS &&
         s->api->clBuildProgram(program, 1, &p->facts->handle, options, NULL, NULL) == CL_SUCCESS)
@@ -198,7 +200,8 @@ static qmm_status build_source(qmm_context *context, const qmmi_opencl_programs 
     if (result != CL_OUT_OF_HOST_MEMORY) *log = read_log(p, made); /* any other failure will be one again */
     s->api->clReleaseProgram(made);
     if (*log) return fail_to_build(context, p, program, *log);
-    return qmmi_fail(context, QMM_OUT_OF_MEMORY, programs[program].name, "clBuildProgram found no memory (%d)", (int)result);
+    return qmmi_fail(context, QMM_OUT_OF_MEMORY, programs[program].name, "clBuildProgram found no memory (%d)",
+                     (int)result);
 }
 
 static double now(void) {
