@@ -92,7 +92,7 @@ qmm_status qmmi_opencl_measure_error(qmm_context *context, const qmmi_view *refe
     QMMI_TRY(context->backend->fill(context, context->workspace, 0, 0, FOUND_BYTES));
     QMMI_TRY(sum_levels(context, &a, (const qmmi_opencl_memory[]){ reference->memory, got->memory, context->workspace },
                         places, &at));
-    QMMI_TRY(context->backend->download(context, context->workspace, 0, &found, sizeof found, false));
+    QMMI_TRY(context->backend->download(context, context->workspace, 0, &found, sizeof found, true));
     QMMI_TRY(context->backend->download(context, context->workspace, (size_t)at, found_sums, sizeof found_sums, true));
     skipped = (int64_t)((uint64_t)found.skipped[1] << 32 | found.skipped[0]);
     *sums = (qmmi_error_sums){ .count = a.terms - skipped,
