@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The CUDA backend: its slots, and the table of kernel rows, fastest first. */
+#include "../host/canonical.h"
 #include "context.h"
 #include "rows.h"
 
@@ -100,7 +101,7 @@ const qmmi_backend qmmi_cuda_backend = {
     .find_minmax = qmmi_cuda_find_minmax,
     .histogram = qmmi_cuda_histogram,
     .measure_error = qmmi_cuda_measure_error,
-    .weights_bytes = qmmi_cuda_weights_bytes,
+    .weights_bytes = qmmi_canonical_weights_bytes,
     .weights_pack = qmmi_cuda_weights_pack,
     .weights_gather = qmmi_cuda_weights_gather,
     .rows = {

@@ -5,6 +5,7 @@
 #define QMMI_CUDA_H
 
 #include "../host/backend.h"
+#include "../host/share.h"
 #include "kernels.h"
 
 /* context->capabilities */
@@ -30,14 +31,5 @@ qmm_status qmmi_cuda_launch(qmm_context *context, qmmi_cuda_kernel kernel, int64
 
 /* Queues a fill with zeros; the address is memory + offset, `bytes` a multiple of 4. */
 qmm_status qmmi_cuda_clear(qmm_context *context, void *memory, size_t offset, size_t bytes);
-
-/* How many parts of that size the whole takes. */
-static inline int64_t qmmi_cuda_parts(int64_t whole, int64_t part) {
-    return whole / part + (whole % part != 0);
-}
-
-static inline int64_t qmmi_cuda_smaller(int64_t x, int64_t y) {
-    return x < y ? x : y;
-}
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The epilogue of matmul on a CUDA device, for runs of 8 columns of one row of C. Specification: host/cpu/epilogue.c
- * and docs/numerics.md; the zero points come out of the accumulators as matmul.h derives.
+ * and docs/numerics.md; the zero points come out of the accumulators as host/canonical.h derives.
  *
  * Every kernel ends in epilogue_run, or with factors per group of K in add_group and epilogue_finish_run, so kernels
  * can only differ in their accumulators. What varies between problems (types, strides, what there is) is a run-time

@@ -59,8 +59,8 @@ static plan make_plan(const qmm_context *context, const qmmi_matmul_problem *p) 
     s.rows = p->m;
     s.batches = p->batch;
     if (!s.direct) {
-        s.rows = qmmi_cuda_smaller(p->m, larger(PANEL_BYTES / 4 / s.n / PANEL_ROWS_MIN, 1) * PANEL_ROWS_MIN);
-        s.batches = s.rows < p->m ? 1 : qmmi_cuda_smaller(p->batch, larger(PANEL_BYTES / 4 / s.n / s.rows, 1));
+        s.rows = qmmi_smaller(p->m, larger(PANEL_BYTES / 4 / s.n / PANEL_ROWS_MIN, 1) * PANEL_ROWS_MIN);
+        s.batches = s.rows < p->m ? 1 : qmmi_smaller(p->batch, larger(PANEL_BYTES / 4 / s.n / s.rows, 1));
     }
     s.accumulators = qmmi_cuda_matmul_workspace(context, p, &shape);
     s.library = s.accumulators;
@@ -79,7 +79,7 @@ static qmmi_cublaslt_shape shape_of(const qmmi_matmul_problem *p, const plan *s,
     const uintptr_t c = (uintptr_t)p->c.memory + p->c.offset;
     return (qmmi_cublaslt_shape){ .rows = s->n,
                                   .cols = rows,
-                                  .k = qmmi_cuda_smaller(s->m.a.k_bytes, s->m.b.k_bytes),
+                                  .k = qmmi_smaller(s->m.a.k_bytes, s->m.b.k_bytes),
                                   .batch = batches,
                                   .a_ld = leading_dimension(&s->m.b),
                                   .a_batch_stride = s->m.b.batch_stride,
@@ -105,7 +105,7 @@ static bool has_algorithms(const qmm_context *context, const qmmi_matmul_problem
 
 const char *qmmi_cuda_matmul_cublaslt_accepts(const qmm_context *context, const qmmi_problem *problem) {
     const qmmi_matmul_problem *p = &problem->as.matmul;
-    const char *reason = qmmi_cuda_matmul_accepts(context, p);
+    const char *reason = qmmi_canonical_accepts(p);
     plan s;
     if (reason) return reason;
     if (p->a.grouped || p->b.grouped) return "factors per group of K need accumulators of their own";
@@ -186,7 +186,7 @@ qmm_status qmmi_cuda_matmul_cublaslt(qmm_context *context, const qmmi_problem *p
     QMMI_TRY(qmmi_cuda_matmul_prepare(context, p, &shape, workspace, workspace_offset, &s.m));
     for (int64_t batch = 0; batch < p->batch; batch += s.batches)
         for (int64_t i = 0; i < p->m; i += s.rows)
-            QMMI_TRY(run_panel(context, &s, batch, qmmi_cuda_smaller(s.batches, p->batch - batch), i,
-                               qmmi_cuda_smaller(s.rows, p->m - i), (unsigned char *)workspace + workspace_offset));
+            QMMI_TRY(run_panel(context, &s, batch, qmmi_smaller(s.batches, p->batch - batch), i,
+                               qmmi_smaller(s.rows, p->m - i), (unsigned char *)workspace + workspace_offset));
     return QMM_OK;
 }

@@ -15,7 +15,8 @@ static const qmmi_cuda_matmul_shape shape = { .tile_m = QMMI_CUDA_DP4A_TILE_M,
                                               .splits = true };
 
 const char *qmmi_cuda_matmul_dp4a_accepts(const qmm_context *context, const qmmi_problem *problem) {
-    return qmmi_cuda_matmul_accepts(context, &problem->as.matmul);
+    (void)context;
+    return qmmi_canonical_accepts(&problem->as.matmul);
 }
 
 size_t qmmi_cuda_matmul_dp4a_workspace(const qmm_context *context, const qmmi_problem *problem) {

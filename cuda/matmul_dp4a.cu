@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul by dp4a, four products an instruction, on every architecture and without tensor cores.
- * Specification: host/cpu/matmul.c; the operands are canonical (matmul.h).
+ * Specification: host/cpu/matmul.c; the operands are canonical (host/canonical.h).
  *
  * A block makes a tile of 64 x 64 in steps of 64 k. The next step's codes travel through registers while this one's, in
  * shared memory, are multiplied; there are two such stages, so that a step costs one barrier.
@@ -27,7 +27,7 @@ static_assert(TILE_M == TILE_N, "both operands fill stages of one shape");
 static_assert(TILE_M / ROWS * (TILE_N / COLUMNS) == THREADS, "the threads make up the tile");
 static_assert(TILE_M * (TILE_K / 16) == THREADS, "a thread brings 16 bytes of each operand");
 static_assert(4 * SIDE >= TILE_M * STRIDE, "the finished tile fits the stages' memory");
-static_assert(TILE_K % RUN == 0 && QMMI_CUDA_K_ALIGNMENT % RUN == 0, "groups end between runs");
+static_assert(TILE_K % RUN == 0 && QMMI_K_ALIGNMENT % RUN == 0, "groups end between runs");
 
 /* ---- the stages -------------------------------------------------------------------------------------------------- */
 

@@ -68,7 +68,7 @@ static tile grouped_tile(void) {
 static double expected_time(const qmmi_cuda_matmul_shape *shape, double efficiency, const qmmi_cuda_device *device,
                             const qmmi_matmul_problem *p) {
     const int64_t resident = (int64_t)device->multiprocessors * shape->blocks_per_multiprocessor;
-    const int64_t tiles = p->batch * qmmi_cuda_parts(p->m, shape->tile_m) * qmmi_cuda_parts(p->n, shape->tile_n);
+    const int64_t tiles = p->batch * qmmi_parts(p->m, shape->tile_m) * qmmi_parts(p->n, shape->tile_n);
     const int64_t rest = tiles % resident;
     const bool splits = 2 * rest <= resident;
     const double of_split = (double)rest / (double)resident * (double)p->k + (rest > 0 ? 512.0 : 0.0);
@@ -84,14 +84,15 @@ static tile choose(const qmm_context *context, const qmmi_matmul_problem *p) {
     const double large_efficiency = 1.0, small_efficiency = 0.7;
     const bool large_is_faster = expected_time(&large.shape, large_efficiency, device, p) <=
                                  expected_time(&small.shape, small_efficiency, device, p);
-    if (qmmi_cuda_matmul_grouped(p)) return grouped_tile();
+    if (qmmi_grouped(p)) return grouped_tile();
     return large_is_faster ? large : small;
 }
 
 /* ---- the row ----------------------------------------------------------------------------------------------------- */
 
 const char *qmmi_cuda_matmul_mma_accepts(const qmm_context *context, const qmmi_problem *problem) {
-    return qmmi_cuda_matmul_accepts(context, &problem->as.matmul);
+    (void)context;
+    return qmmi_canonical_accepts(&problem->as.matmul);
 }
 
 size_t qmmi_cuda_matmul_mma_workspace(const qmm_context *context, const qmmi_problem *problem) {

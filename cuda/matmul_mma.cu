@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matmul on tensor cores: mma.m16n8k32 s8, from sm_80 on. Operands are canonical (matmul.h), 4-bit codes of B stay so
- * as far as the registers. Specification: host/cpu/matmul.c.
+ * Matmul on tensor cores: mma.m16n8k32 s8, from sm_80 on. Operands are canonical (host/canonical.h), 4-bit codes of B
+ * stay so as far as the registers. Specification: host/cpu/matmul.c.
  *
  *                 B   128 columns
  *               .-----.-----.-----.-----.       A block of 8 warps makes 128 x 128 of C, each warp 64 x 32

@@ -32,7 +32,7 @@ DEVICE int chunk_offset(int row, int chunk) {
     return (row * CHUNKS + (chunk ^ (row * CHUNKS / 8 % CHUNKS))) * CHUNK;
 }
 
-/* 4-bit codes as matmul.h has them: the s8 of k = 4t .. + 3 and of k = 16 + 4t .. + 3, times 16. */
+/* 4-bit codes as host/canonical.h has them: the s8 of k = 4t .. + 3 and of k = 16 + 4t .. + 3, times 16. */
 DEVICE uint32_t low_codes(uint32_t word) {
     return word << 4 & 0xf0f0f0f0u;
 }
@@ -211,7 +211,7 @@ template <class ENGINE>
 DEVICE void multiply_tiles_grouped(const qmmi_cuda_matmul &m, unsigned char *memory) {
     constexpr int WARPS_M = ENGINE::M / ENGINE::WARP_M;
     static_assert(ENGINE::M + ENGINE::N == ENGINE::THREADS, "there is a thread for each row and column of a tile");
-    static_assert(QMMI_CUDA_K_ALIGNMENT == 32, "a group ends where a slice does");
+    static_assert(QMMI_K_ALIGNMENT == 32, "a group ends where a slice does");
     const int warp = (int)threadIdx.x / 32;
     const int row = warp % WARPS_M * ENGINE::WARP_M, col = warp / WARPS_M * ENGINE::WARP_N;
     int acc[ENGINE::WARP_M / 8][ENGINE::WARP_N / 8][2];

@@ -21,11 +21,12 @@ static const qmmi_cuda_matmul_shape grouped_shape = { .tile_m = QMMI_CUDA_MMA_K1
                                                       .packed_4bit = true };
 
 static const qmmi_cuda_matmul_shape *shape_of(const qmmi_matmul_problem *p) {
-    return qmmi_cuda_matmul_grouped(p) ? &grouped_shape : &plain_shape;
+    return qmmi_grouped(p) ? &grouped_shape : &plain_shape;
 }
 
 const char *qmmi_cuda_matmul_mma_k16_accepts(const qmm_context *context, const qmmi_problem *problem) {
-    return qmmi_cuda_matmul_accepts(context, &problem->as.matmul);
+    (void)context;
+    return qmmi_canonical_accepts(&problem->as.matmul);
 }
 
 size_t qmmi_cuda_matmul_mma_k16_workspace(const qmm_context *context, const qmmi_problem *problem) {
@@ -37,7 +38,7 @@ qmm_status qmmi_cuda_matmul_mma_k16(qmm_context *context, const qmmi_problem *pr
     const qmmi_matmul_problem *p = &problem->as.matmul;
     qmmi_cuda_matmul m;
     QMMI_TRY(qmmi_cuda_matmul_prepare(context, p, shape_of(p), workspace, workspace_offset, &m));
-    if (qmmi_cuda_matmul_grouped(p))
+    if (qmmi_grouped(p))
         return qmmi_cuda_launch(context,
                                 m.b.bits == 4 ? QMMI_CUDA_matmul_s4_mma_k16_grouped_kernel
                                               : QMMI_CUDA_matmul_s8_mma_k16_grouped_kernel,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Matmul on tensor cores: mma.m8n8k16 s8, for Turing (sm_75), which has neither the larger instruction nor cp.async of
- * matmul_mma.cu; right on every architecture from there on. Operands are canonical (matmul.h), 4-bit codes of B stay
- * 4-bit as far as the registers. Specification: host/cpu/matmul.c.
+ * matmul_mma.cu; right on every architecture from there on. Operands are canonical (host/canonical.h), 4-bit codes of B
+ * stay 4-bit as far as the registers. Specification: host/cpu/matmul.c.
  *
  * A block of 8 warps makes 128 x 128 of C, each warp 64 x 32 (with factors per group of K: 4 warps, 64 x 64, each 32 x
  * 32), in steps of 64 k. While a step is multiplied, the next is

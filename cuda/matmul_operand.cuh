@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Operands of a matmul, element by element, in any form a caller may give them: any type and stride, or packed weights.
- * And canonical operands (matmul.h) by 16 bytes. */
+ * And canonical operands (host/canonical.h) by 16 bytes. */
 #ifndef QMM_CUDA_MATMUL_OPERAND_CUH
 #define QMM_CUDA_MATMUL_OPERAND_CUH
 

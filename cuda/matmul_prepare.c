@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The canonical form of a matmul (matmul.h): what of it is there already, what must be made, and how the work is
- * divided among the blocks. A plan is made twice, for the size of the workspace and for the run, and is the same both
- * times. */
+ * The canonical form of a matmul (host/canonical.h): what of it is there already, what must be made, and how the work
+ * is divided among the blocks. A plan is made twice, for the size of the workspace and for the run, and is the same
+ * both times. */
 #include "matmul_prepare.h"
 
 #include "../host/checked.h"
 #include "../host/context.h"
 
-/* Shorter groups would mostly be padding. */
-#define GROUP_SIZE_MIN 8
-
 /* A split tile costs its blocks a pass over it through memory, so a block's share is worth it from this many k on. This
  * is reckoned, not measured: 512 k of a 128 x 128 tile are a few microseconds of multiplying, as is the pass. */
 #define SHARE_K_MIN 512
-
-/* Kernels count k in 32 bits, and may go as far past the end as a tile is deep. */
-#define PADDED_K_LIMIT (INT32_MAX - 64)
 
 typedef struct plan {
     qmmi_cuda_matmul m;                      /* but for the addresses in the workspace */
@@ -37,33 +31,14 @@ static bool is_multiple_of_16(const void *memory, size_t offset, int64_t outer, 
            o->batch_stride % 16 == 0;
 }
 
-/* Groups are as far apart in the canonical form as in memory. */
-static bool groups_lie_direct(const qmmi_matmul_problem *p) {
-    return p->groups == 1 || p->group_size % QMMI_CUDA_K_ALIGNMENT == 0;
-}
-
-/* Codes per group in packed weights: their own groups, not A's. */
-static int64_t packed_group(const qmmi_matmul_problem *p) {
-    return p->b.grouped ? p->group_size : p->k;
-}
-
 /* rows: how many the canonical form has of the `outer`. */
 static bool is_direct(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t rows,
                       const qmmi_cuda_matmul_shape *shape) {
     if (!is_multiple_of_16(o->memory, o->offset, outer, o) || rows != outer) return false;
     if (shape->multiple && !o->packed && p->k % shape->multiple != 0) return false;
-    if (!o->packed) return o->type == QMM_S8 && (o->k_stride == 1 || p->k == 1) && groups_lie_direct(p);
+    if (!o->packed) return o->type == QMM_S8 && (o->k_stride == 1 || p->k == 1) && qmmi_groups_lie_direct(p);
     return (qmm_type_bits(o->type) == 8 || shape->packed_4bit) &&
-           (packed_group(p) == p->group_size || groups_lie_direct(p));
-}
-
-/* A zero point that may be other than 0 once the codes are recentered. */
-static bool zero_matters(const qmmi_operand *o) {
-    return o->zero.memory || o->zero.integer_value != qmmi_cuda_recenter(o->type);
-}
-
-static int64_t matrices_of(const qmmi_matmul_problem *p, const qmmi_operand *o) {
-    return o->batch_stride ? p->batch : 1;
+           (qmmi_packed_group(p) == p->group_size || qmmi_groups_lie_direct(p));
 }
 
 static qmmi_cuda_operand direct_operand(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t k) {
@@ -73,7 +48,7 @@ static qmmi_cuda_operand direct_operand(const qmmi_matmul_problem *p, const qmmi
                                 .batch_stride = o->batch_stride,
                                 .k_bytes = !o->packed ? p->k : nibbles ? k / 2 : k,
                                 .bits = nibbles ? 4 : 8,
-                                .recenter = qmmi_cuda_recenter(o->type) };
+                                .recenter = qmmi_recenter(o->type) };
 }
 
 static qmmi_cuda_operand rewritten_operand(const qmmi_operand *o, int64_t rows, int64_t k) {
@@ -81,16 +56,11 @@ static qmmi_cuda_operand rewritten_operand(const qmmi_operand *o, int64_t rows, 
                                 .batch_stride = o->batch_stride ? rows * k : 0,
                                 .k_bytes = k,
                                 .bits = 8,
-                                .recenter = qmmi_cuda_recenter(o->type) };
-}
-
-/* Sums that came with the operand, one for each group. */
-static bool sums_came(const qmmi_matmul_problem *p, const qmmi_operand *o) {
-    return o->sums.memory && (!o->packed || o->grouped || p->groups == 1);
+                                .recenter = qmmi_recenter(o->type) };
 }
 
 static void set_sums(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, qmmi_cuda_operand *to) {
-    if (sums_came(p, o)) {
+    if (qmmi_sums_came(p, o)) {
         to->sums = (const int32_t *)(const void *)address(o->sums.memory, o->sums.offset);
         to->sums_outer_stride = o->sums.row_stride;
         to->sums_group_stride = o->sums.col_stride;
@@ -109,18 +79,18 @@ static void set_sums(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_
 static void divide(const qmm_context *context, const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
     const int64_t resident = (int64_t)qmmi_cuda_device_of(context)->multiprocessors * shape->blocks_per_multiprocessor;
     int64_t tiles, rest, sharers;
-    m->tiles_m = qmmi_cuda_parts(m->p.m, shape->tile_m);
-    m->tiles_n = qmmi_cuda_parts(m->p.n, shape->tile_n);
-    m->steps = (int32_t)qmmi_cuda_parts(m->k, shape->tile_k);
+    m->tiles_m = qmmi_parts(m->p.m, shape->tile_m);
+    m->tiles_n = qmmi_parts(m->p.n, shape->tile_n);
+    m->steps = (int32_t)qmmi_parts(m->k, shape->tile_k);
     tiles = m->p.batch * m->tiles_m * m->tiles_n;
     rest = tiles % resident;
-    sharers = qmmi_cuda_smaller(resident, rest * m->steps / qmmi_cuda_parts(SHARE_K_MIN, shape->tile_k));
-    if (shape->splits && !qmmi_cuda_matmul_grouped(&m->p) && 2 * rest <= resident && sharers > rest) {
+    sharers = qmmi_smaller(resident, rest * m->steps / qmmi_parts(SHARE_K_MIN, shape->tile_k));
+    if (shape->splits && !qmmi_grouped(&m->p) && 2 * rest <= resident && sharers > rest) {
         m->split_tiles = (int32_t)rest;
         m->split_blocks = (int32_t)sharers;
     }
     m->whole_tiles = tiles - m->split_tiles;
-    m->blocks = qmmi_cuda_smaller(resident, m->whole_tiles);
+    m->blocks = qmmi_smaller(resident, m->whole_tiles);
     if (m->blocks < m->split_blocks) m->blocks = m->split_blocks;
 }
 
@@ -136,37 +106,26 @@ static void make_plan(const qmm_context *context, const qmmi_matmul_problem *p, 
                       plan *s) {
     qmmi_cuda_matmul *m = &s->m;
     *s = (plan){ .m.p = *p };
-    m->group_k = qmmi_cuda_group_k(p->group_size);
+    m->group_k = qmmi_group_k(p->group_size);
     m->k = p->groups * m->group_k;
-    m->corrects_a = zero_matters(&p->a);
-    m->corrects_b = zero_matters(&p->b);
-    s->b_rows = shape->multiple ? qmmi_cuda_parts(p->n, shape->multiple) * shape->multiple : p->n;
+    m->corrects_a = qmmi_zero_matters(&p->a);
+    m->corrects_b = qmmi_zero_matters(&p->b);
+    s->b_rows = shape->multiple ? qmmi_parts(p->n, shape->multiple) * shape->multiple : p->n;
     s->pack_a = !is_direct(p, &p->a, p->m, p->m, shape);
     s->pack_b = !is_direct(p, &p->b, p->n, s->b_rows, shape);
-    s->sum_a = m->corrects_b && !sums_came(p, &p->a);
-    s->sum_b = m->corrects_a && !sums_came(p, &p->b);
+    s->sum_a = m->corrects_b && !qmmi_sums_came(p, &p->a);
+    s->sum_b = m->corrects_a && !qmmi_sums_came(p, &p->b);
     m->a = s->pack_a ? rewritten_operand(&p->a, p->m, m->k) : direct_operand(p, &p->a, p->m, m->k);
     m->b = s->pack_b ? rewritten_operand(&p->b, s->b_rows, m->k) : direct_operand(p, &p->b, p->n, m->k);
     set_sums(p, &p->a, p->m, &m->a);
     set_sums(p, &p->b, p->n, &m->b);
     divide(context, shape, m);
-    s->a_codes = part(&s->bytes, s->pack_a, matrices_of(p, &p->a) * p->m * m->k);
-    s->b_codes = part(&s->bytes, s->pack_b, matrices_of(p, &p->b) * s->b_rows * m->k);
-    s->a_sums = part(&s->bytes, s->sum_a, matrices_of(p, &p->a) * p->groups * p->m * 4);
-    s->b_sums = part(&s->bytes, s->sum_b, matrices_of(p, &p->b) * p->groups * p->n * 4);
+    s->a_codes = part(&s->bytes, s->pack_a, qmmi_matrices_of(p, &p->a) * p->m * m->k);
+    s->b_codes = part(&s->bytes, s->pack_b, qmmi_matrices_of(p, &p->b) * s->b_rows * m->k);
+    s->a_sums = part(&s->bytes, s->sum_a, qmmi_matrices_of(p, &p->a) * p->groups * p->m * 4);
+    s->b_sums = part(&s->bytes, s->sum_b, qmmi_matrices_of(p, &p->b) * p->groups * p->n * 4);
     s->partials = part(&s->bytes, true, (int64_t)m->split_tiles * shape->tile_m * shape->tile_n * 4);
     s->arrived = part(&s->bytes, true, (int64_t)m->split_tiles * 4);
-}
-
-const char *qmmi_cuda_matmul_accepts(const qmm_context *context, const qmmi_matmul_problem *p) {
-    (void)context;
-    if (p->k == 0) return "K is 0";
-    if ((qmmi_cuda_matmul_grouped(p) ? p->group_size : p->k) > QMMI_CUDA_K_LIMIT)
-        return "K is longer than the 131,071 of one accumulation";
-    if (p->k > INT32_MAX) return "K is beyond 2^31";
-    if (p->groups * qmmi_cuda_group_k(p->group_size) > PADDED_K_LIMIT) return "K with its groups padded is beyond 2^31";
-    if (p->groups > 1 && p->group_size < GROUP_SIZE_MIN) return "groups of less than 8 would mostly be padding";
-    return NULL;
 }
 
 size_t qmmi_cuda_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,
@@ -187,12 +146,12 @@ void qmmi_cuda_matmul_describe(const qmm_context *context, const qmmi_matmul_pro
 
 /* Blocks of a kernel whose blocks go on to further items. */
 static int64_t grid(int64_t items) {
-    return qmmi_cuda_smaller(items, INT32_MAX);
+    return qmmi_smaller(items, INT32_MAX);
 }
 
 qmm_status qmmi_cuda_run_pack(qmm_context *context, const qmmi_cuda_pack *pack) {
-    const int64_t tiles = pack->matrices * qmmi_cuda_parts(pack->target_outer, QMMI_CUDA_PACK_OUTER) *
-                          qmmi_cuda_parts(pack->target_k, QMMI_CUDA_PACK_K);
+    const int64_t tiles = pack->matrices * qmmi_parts(pack->target_outer, QMMI_CUDA_PACK_OUTER) *
+                          qmmi_parts(pack->target_k, QMMI_CUDA_PACK_K);
     if (tiles == 0) return QMM_OK;
     return qmmi_cuda_launch(context, QMMI_CUDA_matmul_pack_kernel, grid(tiles), QMMI_CUDA_PACK_THREADS, 0, pack);
 }
@@ -204,7 +163,7 @@ qmm_status qmmi_cuda_run_sums(qmm_context *context, qmmi_cuda_sums *sums) {
     while (sums->lanes < 32 && sums->lanes * 16 < sums->group_k * sums->from.bits / 8) sums->lanes *= 2;
     if (items == 0) return QMM_OK;
     return qmmi_cuda_launch(context, QMMI_CUDA_matmul_sums_kernel,
-                            grid(qmmi_cuda_parts(items, QMMI_CUDA_SUMS_THREADS / sums->lanes)), QMMI_CUDA_SUMS_THREADS, 0,
+                            grid(qmmi_parts(items, QMMI_CUDA_SUMS_THREADS / sums->lanes)), QMMI_CUDA_SUMS_THREADS, 0,
                             sums);
 }
 
@@ -213,8 +172,8 @@ static qmm_status pack(qmm_context *context, const qmmi_matmul_problem *p, const
     const qmmi_cuda_pack work = { .from = *o,
                                   .outer = outer,
                                   .k = p->k,
-                                  .matrices = matrices_of(p, o),
-                                  .from_group = packed_group(p),
+                                  .matrices = qmmi_matrices_of(p, o),
+                                  .from_group = qmmi_packed_group(p),
                                   .group_size = p->group_size,
                                   .group_k = m->group_k,
                                   .target_k = m->k,
@@ -232,7 +191,7 @@ static qmm_status sum(qmm_context *context, const qmmi_matmul_problem *p, const 
     qmmi_cuda_sums work = { .from = *from,
                             .outer = outer,
                             .groups = p->groups,
-                            .matrices = matrices_of(p, o),
+                            .matrices = qmmi_matrices_of(p, o),
                             .group_size = p->group_size,
                             .group_k = m->group_k,
                             .sums = (int32_t *)(uintptr_t)from->sums,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rewrites an operand of a matmul into the canonical form of matmul.h, and sums canonical codes along K.
+ * Rewrites an operand of a matmul into the canonical form of host/canonical.h, and sums canonical codes along K.
  *
  * pack: a block turns 128 rows (of A; columns of B) by 64 canonical k, through shared memory, so that both sides are
  * read and written along memory. A thread brings 4 rows by 4 k at a time:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Brings a problem into the canonical form of matmul.h, and divides its work. A row of the table that runs on that form
- * is then three short functions:
+ * Brings a problem into the canonical form of host/canonical.h, and divides its work. A row of the table that runs on
+ * that form is then three short functions:
  *
- *     accepts    qmmi_cuda_matmul_accepts, and what it asks beyond
+ *     accepts    qmmi_canonical_accepts, and what it asks beyond
  *     workspace  qmmi_cuda_matmul_workspace with its shape
  *     run        qmmi_cuda_matmul_prepare with its shape, then the launch of m.blocks blocks */
 #ifndef QMMI_CUDA_MATMUL_PREPARE_H
@@ -21,14 +21,6 @@ typedef struct qmmi_cuda_matmul_shape {
     int32_t multiple;                  /* 0, or what a library asks of B's rows and of all rows' readable bytes: to be
                                         * multiples of this. Rows of B beyond N are zeros */
 } qmmi_cuda_matmul_shape;
-
-/* Has the problem factors per group of K, so that a single accumulator does not serve it? */
-static inline bool qmmi_cuda_matmul_grouped(const qmmi_matmul_problem *p) {
-    return (p->a.grouped || p->b.grouped) && p->c.type != QMM_S32;
-}
-
-/* NULL if the problem has a canonical form, else why it has none. */
-const char *qmmi_cuda_matmul_accepts(const qmm_context *context, const qmmi_matmul_problem *p);
 
 /* Bytes of workspace that prepare needs: rewritten operands, sums, partial sums. */
 size_t qmmi_cuda_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,
@@ -72,15 +64,5 @@ typedef struct qmmi_cuda_sums {
 
 qmm_status qmmi_cuda_run_pack(qmm_context *context, const qmmi_cuda_pack *pack);
 qmm_status qmmi_cuda_run_sums(qmm_context *context, qmmi_cuda_sums *sums);
-
-/* Length of a canonical group. */
-static inline int64_t qmmi_cuda_group_k(int64_t group_size) {
-    return (group_size + QMMI_CUDA_K_ALIGNMENT - 1) / QMMI_CUDA_K_ALIGNMENT * QMMI_CUDA_K_ALIGNMENT;
-}
-
-/* What is taken from each code of a type. */
-static inline int32_t qmmi_cuda_recenter(qmm_type type) {
-    return type == QMM_U8 ? 128 : type == QMM_U4 ? 8 : 0;
-}
 
 #endif

@@ -30,7 +30,7 @@ static int32_t parts_of(const qmm_context *context, const qmmi_matmul_problem *p
     const int64_t steps = p->k / (may_be_4bit ? STEP_K_4 : STEP_K_8);
     const bool too_few = QMMI_CUDA_SMALL_WARPS * tiles < 4 * multiprocessors;
     const int64_t wanted = 4 * multiprocessors / tiles, most = steps / 4;
-    if (!too_few || qmmi_cuda_matmul_grouped(p) || most < 2) return 1;
+    if (!too_few || qmmi_grouped(p) || most < 2) return 1;
     return (int32_t)(wanted < most ? wanted : most);
 }
 
@@ -40,7 +40,7 @@ static division divide(const qmm_context *context, const qmmi_matmul_problem *p)
         d.kernel = QMMI_CUDA_matmul_small_1_kernel, d.rows = 1;
     else if (p->m <= 4)
         d.kernel = QMMI_CUDA_matmul_small_4_kernel, d.rows = 4;
-    d.tiles = p->batch * qmmi_cuda_parts(p->m, d.rows) * qmmi_cuda_parts(p->n, QMMI_CUDA_SMALL_TILE_N);
+    d.tiles = p->batch * qmmi_parts(p->m, d.rows) * qmmi_parts(p->n, QMMI_CUDA_SMALL_TILE_N);
     d.parts = parts_of(context, p, d.tiles);
     return d;
 }
@@ -64,7 +64,7 @@ static size_t parts_bytes(const division *d) {
 }
 
 const char *qmmi_cuda_matmul_small_accepts(const qmm_context *context, const qmmi_problem *problem) {
-    const char *reason = qmmi_cuda_matmul_accepts(context, &problem->as.matmul);
+    const char *reason = qmmi_canonical_accepts(&problem->as.matmul);
     if (reason) return reason;
     return divide(context, &problem->as.matmul).tiles > INT32_MAX ? "C has more tiles than a grid has blocks" : NULL;
 }
@@ -86,9 +86,7 @@ size_t qmmi_cuda_matmul_small_workspace(const qmm_context *context, const qmmi_p
 /* Dynamic shared memory: the groups of K that a warp has at a time. */
 static unsigned shared_bytes(const qmmi_cuda_matmul *m, const division *d) {
     const int64_t chunks = m->group_k / (m->b.bits == 4 ? 32 : 16);
-    return qmmi_cuda_matmul_grouped(&m->p)
-               ? (unsigned)QMMI_CUDA_SMALL_SHARED(d->rows, 32 / QMMI_CUDA_SMALL_LANES(chunks))
-               : 0;
+    return qmmi_grouped(&m->p) ? (unsigned)QMMI_CUDA_SMALL_SHARED(d->rows, 32 / QMMI_CUDA_SMALL_LANES(chunks)) : 0;
 }
 
 qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *problem, void *workspace,
@@ -99,7 +97,7 @@ qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *prob
     const size_t partials = workspace_offset + qmmi_cuda_matmul_workspace(context, p, &shape);
     qmmi_cuda_matmul m;
     QMMI_TRY(qmmi_cuda_matmul_prepare(context, p, &shape, workspace, workspace_offset, &m));
-    m.steps = (int32_t)qmmi_cuda_parts(m.k, m.b.bits == 4 ? STEP_K_4 : STEP_K_8);
+    m.steps = (int32_t)qmmi_parts(m.k, m.b.bits == 4 ? STEP_K_4 : STEP_K_8);
     m.split_blocks = d.parts;
     if (d.parts > 1) {
         m.partials = (int32_t *)(void *)((unsigned char *)workspace + partials);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul with few rows of A, as in decoding: the weights are read once, at the speed of memory, and every product is a
- * dp4a. Canonical operands (matmul.h); specification host/cpu/matmul.c.
+ * dp4a. Canonical operands (host/canonical.h); specification host/cpu/matmul.c.
  *
  * A block's tile of C is ROWS x 8. Each of its two warps owns 4 columns and goes along K in steps of 512 bytes each:
  *

@@ -17,7 +17,7 @@ enum { FOUND_BYTES = 256 };
 _Static_assert(sizeof(qmmi_cuda_error_found) <= FOUND_BYTES, "what is found has its place");
 
 static int64_t blocks_of(int64_t terms) {
-    return qmmi_cuda_parts(terms, QMMI_CUDA_ERROR_BLOCK);
+    return qmmi_parts(terms, QMMI_CUDA_ERROR_BLOCK);
 }
 
 static size_t sums_bytes(int64_t blocks) {

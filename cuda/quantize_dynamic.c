@@ -16,7 +16,7 @@ static bool is_empty(const qmmi_view *v) {
 
 /* What both rows begin with. */
 static qmmi_cuda_quantize_dynamic begin(const qmmi_problem *problem) {
-    qmmi_cuda_quantize_dynamic a = { .p = qmmi_cuda_joined(problem) };
+    qmmi_cuda_quantize_dynamic a = { .p = qmmi_joined(problem) };
     a.length = is_empty(&a.p.source) ? 0 : a.p.target_quant.block_cols;
     return a;
 }
@@ -54,7 +54,7 @@ static int32_t choose_lanes_log2(int64_t length) {
 
 /* The threads of a block that does a longer one: whole warps, a run of QMMI_CUDA_DYNAMIC_RUN each. */
 static int32_t choose_threads(int64_t length) {
-    return (int32_t)qmmi_cuda_parts(length, (int64_t)QMMI_CUDA_DYNAMIC_RUN * 32) * 32;
+    return (int32_t)qmmi_parts(length, (int64_t)QMMI_CUDA_DYNAMIC_RUN * 32) * 32;
 }
 
 /* Are the sums' stretches the blocks of parameters? */
@@ -101,8 +101,8 @@ static void cut_columns(const qmm_context *context, qmmi_cuda_quantize_dynamic *
     a->piece = piece != QMMI_CUDA_SINGLE && x->cols % piece == 0 ? piece : 1;
     threads = x->batch * to->param_rows * (x->cols / a->piece);
     if (most > wanted / threads) most = wanted / threads;
-    a->part_rows = qmmi_cuda_parts(to->block_rows, most < 1 ? 1 : most);
-    a->parts = qmmi_cuda_parts(to->block_rows, a->part_rows);
+    a->part_rows = qmmi_parts(to->block_rows, most < 1 ? 1 : most);
+    a->parts = qmmi_parts(to->block_rows, a->part_rows);
     a->walk = (qmmi_cuda_walk){ .rows = to->param_rows * a->parts, .tiles = x->cols / a->piece, .span = 1 };
     a->walk.items = x->batch * a->walk.rows * a->walk.tiles;
 }
@@ -127,7 +127,7 @@ static qmm_status find_in_rows(qmm_context *context, qmmi_cuda_quantize_dynamic 
     int64_t blocks;
     a->piece = qmmi_cuda_piece(x, x);
     a->walk = (qmmi_cuda_walk){ .rows = x->rows * a->p.target_quant.param_cols,
-                                .tiles = qmmi_cuda_parts(a->length, QMMI_CUDA_RUN * 32),
+                                .tiles = qmmi_parts(a->length, QMMI_CUDA_RUN * 32),
                                 .lanes_log2 = 5 };
     a->walk.items = x->batch * a->walk.rows * a->walk.tiles;
     blocks = qmmi_cuda_set_span(context, &a->walk, QMMI_CUDA_RUN_THREADS, QMMI_CUDA_RUN_BLOCKS);

@@ -17,7 +17,7 @@ _Static_assert(QMMI_CUDA_HISTOGRAM_BINS == QMMI_HISTOGRAM_BINS, "the kernel has 
 /* The tensor shared out; the workspace, `bytes` large, cleared. */
 static qmm_status begin(qmm_context *context, const qmmi_view *x, size_t bytes, qmmi_cuda_range *a) {
     *a = (qmmi_cuda_range){ .x = *x };
-    qmmi_cuda_join_view(&a->x);
+    qmmi_join_view(&a->x);
     a->walk = qmmi_cuda_walk_over(a->x.batch, a->x.rows, a->x.cols);
     a->piece = qmmi_cuda_piece(&a->x, &a->x);
     QMMI_TRY(qmmi_workspace_reserve(context, bytes, function));

@@ -25,6 +25,6 @@ qmm_status qmmi_cuda_row_sums(qmm_context *context, const qmmi_problem *problem)
     a.lanes = choose_lanes(a.length);
     a.piece = qmmi_cuda_piece(q, q);
     return qmmi_cuda_launch(context, QMMI_CUDA_row_sums_kernel,
-                            qmmi_cuda_parts(a.items, QMMI_CUDA_ROW_SUMS_THREADS / a.lanes), QMMI_CUDA_ROW_SUMS_THREADS,
-                            0, &a);
+                            qmmi_parts(a.items, QMMI_CUDA_ROW_SUMS_THREADS / a.lanes), QMMI_CUDA_ROW_SUMS_THREADS, 0,
+                            &a);
 }

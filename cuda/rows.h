@@ -68,7 +68,6 @@ qmm_status qmmi_cuda_matmul_mma_k16(qmm_context *context, const qmmi_problem *pr
                                     size_t workspace_offset);
 
 /* weights.c: slots */
-size_t qmmi_cuda_weights_bytes(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type);
 qmm_status qmmi_cuda_weights_pack(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                   int64_t group_size, qmmi_operand *packed);
 qmm_status qmmi_cuda_weights_gather(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t groups,

@@ -7,11 +7,6 @@
 #include "cuda.h"
 #include "run.h"
 
-/* A copy of the problem in which rows that follow one another without a gap and
- * share their parameters are one long row; and matrices likewise. */
-qmmi_convert_problem qmmi_cuda_joined(const qmmi_problem *problem);
-void qmmi_cuda_join_view(qmmi_view *v);
-
 /* Elements of a piece, as the types of the two sides (which may be one) and their alignment allow. */
 int32_t qmmi_cuda_piece(const qmmi_view *x, const qmmi_view *y);
 

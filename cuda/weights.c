@@ -3,33 +3,9 @@
  * Packing of weights: once, into the rows that the kernels read, with the sums that zero points need. */
 #include "weights.h"
 
-#include "../host/checked.h"
 #include "../host/context.h"
 #include "matmul_prepare.h"
 #include "rows.h"
-
-/* Groups of K; K = 0 has one, which is empty, since its sums are owed. */
-static int64_t group_count(int64_t k, int64_t group_size) {
-    return k > 0 ? k / group_size : 1;
-}
-
-static bool row_bytes_overflow(int64_t k, int64_t group_size, qmm_type type, int64_t *bytes) {
-    const int64_t length = k > 0 ? group_size : 0;
-    int64_t codes;
-    if (length > INT64_MAX - QMMI_CUDA_K_ALIGNMENT ||
-        qmmi_mul_overflows(group_count(k, group_size), qmmi_cuda_group_k(length), &codes))
-        return true;
-    *bytes = qmm_type_bits(type) == 4 ? codes / 2 : codes;
-    return false;
-}
-
-size_t qmmi_cuda_weights_bytes(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type) {
-    int64_t row, rows, bytes;
-    if (row_bytes_overflow(k, group_size, type, &row) || qmmi_mul_overflows(n, batch, &rows) ||
-        qmmi_mul_overflows(rows, row, &bytes))
-        return SIZE_MAX;
-    return (size_t)bytes;
-}
 
 static qmm_status sum_packed(qmm_context *context, const qmmi_cuda_pack *pack, int64_t groups, const qmmi_param *to) {
     const int64_t row_bytes = pack->outer_stride;
@@ -53,7 +29,7 @@ static qmm_status sum_packed(qmm_context *context, const qmmi_cuda_pack *pack, i
 
 qmm_status qmmi_cuda_weights_pack(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                   int64_t group_size, qmmi_operand *packed) {
-    const int64_t groups = group_count(k, group_size), length = k > 0 ? group_size : 0;
+    const int64_t groups = qmmi_group_count(k, group_size), length = k > 0 ? group_size : 0;
     const int32_t bits = qmm_type_bits(b->type) == 4 ? 4 : 8;
     qmmi_cuda_pack pack = { .from = *b,
                             .outer = n,
@@ -61,10 +37,10 @@ qmm_status qmmi_cuda_weights_pack(qmm_context *context, const qmmi_operand *b, i
                             .k = k,
                             .matrices = batch,
                             .group_size = length,
-                            .group_k = qmmi_cuda_group_k(length),
+                            .group_k = qmmi_group_k(length),
                             .codes = (unsigned char *)packed->memory + packed->offset,
                             .bits = bits,
-                            .recenter = qmmi_cuda_recenter(b->type) };
+                            .recenter = qmmi_recenter(b->type) };
     pack.target_k = groups * pack.group_k;
     pack.outer_stride = pack.target_k * bits / 8;
     pack.batch_stride = batch > 1 ? n * pack.outer_stride : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packed weights of the CUDA backend: canonical rows (matmul.h), 8-bit or packed 4-bit, one after another. The
+ * Packed weights of the CUDA backend: canonical rows (host/canonical.h), 8-bit or packed 4-bit, one after another. The
  * operand's outer_stride and batch_stride are in bytes, its k_stride is the padded length of a group. */
 #ifndef QMMI_CUDA_WEIGHTS_H
 #define QMMI_CUDA_WEIGHTS_H

@@ -44,8 +44,6 @@ qmmi_cl_quant qmmi_opencl_quant(const qmmi_quant *q) {
                             .param_cols = q->param_cols,
                             .scale = qmmi_opencl_param(&q->scale),
                             .zero = qmmi_opencl_param(&q->zero),
-                            .granularity = (cl_int)q->granularity,
-                            .has_zero = q->has_zero,
                             .qmin = q->qmin,
                             .qmax = q->qmax,
                             .zero_min = q->zero_min,
@@ -61,7 +59,6 @@ qmmi_cl_operand qmmi_opencl_operand(const qmmi_operand *o) {
                               .zero = qmmi_opencl_param(&o->zero),
                               .type = (cl_int)o->type,
                               .packed = o->packed,
-                              .has_zero = o->has_zero,
                               .grouped = o->grouped,
                               .zero_min = o->zero_min,
                               .zero_max = o->zero_max };
@@ -73,8 +70,7 @@ void qmmi_opencl_convert(const qmmi_convert_problem *p, qmmi_cl_convert *argumen
                                     .target = qmmi_opencl_view(&p->target),
                                     .source_quant = qmmi_opencl_quant(&p->source_quant),
                                     .target_quant = qmmi_opencl_quant(&p->target_quant),
-                                    .sums = qmmi_opencl_param(&p->sums),
-                                    .sum_cols = p->sum_cols };
+                                    .sums = qmmi_opencl_param(&p->sums) };
     memory[QMMI_CL_SOURCE] = p->source.memory;
     memory[QMMI_CL_TARGET] = p->target.memory;
     memory[QMMI_CL_SOURCE_SCALE] = p->source_quant.scale.memory;
@@ -92,7 +88,6 @@ void qmmi_opencl_matmul_problem(const qmmi_matmul_problem *p, qmmi_cl_matmul_pro
                                            .batch = p->batch,
                                            .group_size = p->group_size,
                                            .groups = p->groups,
-                                           .k_limit = p->k_limit,
                                            .a = qmmi_opencl_operand(&p->a),
                                            .b = qmmi_opencl_operand(&p->b),
                                            .c = qmmi_opencl_view(&p->c),

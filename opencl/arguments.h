@@ -63,7 +63,6 @@ typedef struct qmmi_cl_param {
 typedef struct qmmi_cl_quant {
     cl_long block_rows, block_cols, param_rows, param_cols;
     qmmi_cl_param scale, zero;
-    cl_int granularity, has_zero;
     cl_int qmin, qmax, zero_min, zero_max;
 } qmmi_cl_quant;
 
@@ -72,7 +71,6 @@ typedef struct qmmi_cl_convert {
     qmmi_cl_view source, target;
     qmmi_cl_quant source_quant, target_quant; /* of the side that holds codes */
     qmmi_cl_param sums;
-    cl_long sum_cols;
 } qmmi_cl_convert;
 
 /* The memory of a conversion, in the order of the kernel's parameters. */
@@ -92,14 +90,13 @@ typedef struct qmmi_cl_operand {
     cl_long offset; /* bytes */
     cl_long outer_stride, k_stride, batch_stride;
     qmmi_cl_param scale, zero;
-    cl_int type, packed, has_zero, grouped;
-    cl_int zero_min, zero_max;
+    cl_int type, packed, grouped, zero_min, zero_max, unused;
 } qmmi_cl_operand;
 
 /* qmmi_matmul_problem. */
 typedef struct qmmi_cl_matmul_problem {
     cl_long m, n, k, batch;
-    cl_long group_size, groups, k_limit;
+    cl_long group_size, groups;
     qmmi_cl_operand a, b;
     qmmi_cl_view c, residual;
     qmmi_cl_quant c_quant;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The OpenCL backend: its slots, and the table of kernel rows, fastest first. */
+#include "../host/canonical.h"
 #include "context.h"
 #include "rows.h"
 
@@ -146,7 +147,7 @@ const qmmi_backend qmmi_opencl_backend = {
     .find_minmax = qmmi_opencl_find_minmax,
     .histogram = qmmi_opencl_histogram,
     .measure_error = qmmi_opencl_measure_error,
-    .weights_bytes = qmmi_opencl_weights_bytes,
+    .weights_bytes = qmmi_canonical_weights_bytes,
     .weights_pack = qmmi_opencl_weights_pack,
     .weights_gather = qmmi_opencl_weights_gather,
     .rows = {

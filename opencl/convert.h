@@ -7,11 +7,6 @@
 #include "opencl.h"
 #include "run.h"
 
-/* A copy of the problem in which rows that follow one another without a gap and
- * share their parameters are one long row; and matrices likewise. */
-qmmi_convert_problem qmmi_opencl_joined(const qmmi_problem *problem);
-void qmmi_opencl_join_view(qmmi_view *v);
-
 /* Is every whole run aligned to 16 bytes (8 where elements have 4 bits)? Buffers themselves always are. */
 cl_int qmmi_opencl_aligned(const qmmi_view *v);
 

@@ -164,7 +164,7 @@ static bool wants_dpas(void) {
 }
 
 static uint32_t capabilities(cl_platform_id platform, cl_device_id device) {
-    uint32_t bits = type_of(device) & CL_DEVICE_TYPE_CPU ? QMMI_OPENCL_CPU : QMMI_OPENCL_NOT_CPU;
+    uint32_t bits = type_of(device) & CL_DEVICE_TYPE_CPU ? QMMI_OPENCL_CPU : 0;
     if (extends(device, "cl_khr_integer_dot_product") && (khr_dot(device) & KHR_DOT_PACKED) &&
         khr_dot_accelerated(device))
         bits |= QMMI_OPENCL_INTEGER_DOT;

@@ -24,10 +24,6 @@ static int type_bits(int type) {
     return type == QMM_S32 || type == QMM_F32 ? 32 : 16;
 }
 
-static bool is_real(int type) {
-    return type >= QMM_F32;
-}
-
 /* ---- one element -------------------------------------------------------------------------------------------------- */
 
 /* An integer element. 4-bit: the even element is the low nibble. */

@@ -2,7 +2,7 @@
 #
 # cmake -DINPUT=X.cl -DOUTPUT=FILE -DROOT=FOLDER -P flatten.cmake: joins X.cl with the files it includes by #include "...",
 # each once, because OpenCL compiles one text and there is no folder to look into at run time. #line keeps the
-# compiler's messages true. A file that is not there is left out: those are the host's.
+# compiler's messages true. Left out is what is the host's alone: files not there, api.h, opencl.h and problem.h.
 
 cmake_minimum_required(VERSION 3.25)
 set(seen)
@@ -27,7 +27,7 @@ function(append file)
         string(APPEND text "${before}")
         string(REGEX REPLACE "^ *#include \"(.*)\".*" "\\1" included "${include}")
         file(REAL_PATH "${included}" included BASE_DIRECTORY "${folder}")
-        if(EXISTS "${included}" AND NOT included IN_LIST seen AND NOT included MATCHES "/(api|opencl)\\.h$")
+        if(EXISTS "${included}" AND NOT included IN_LIST seen AND NOT included MATCHES "/(api|opencl|problem)\\.h$")
             list(APPEND seen "${included}")
             append("${included}")
             string(APPEND text "#line ${line} \"${name}\"\n")

@@ -15,7 +15,7 @@ _Static_assert(QMMI_CL_DOT_ROWS == 4 && QMMI_CL_DOT_COLUMNS == 4 && QMMI_CL_DOT_
 _Static_assert(QMMI_CL_DOT_ITEMS == 4 * QMMI_CL_DOT_TILE_M && QMMI_CL_DOT_TILE_M == QMMI_CL_DOT_TILE_N,
                "half of the items bring A, two of them a row; the other half B");
 _Static_assert(QMMI_CL_DOT_ITEMS >= QMMI_CL_DOT_TILE_M + QMMI_CL_DOT_TILE_N, "an item brings one side of a group");
-_Static_assert(2 * 2 * (QMMI_CL_K_ALIGNMENT / 4) >= QMMI_CL_DOT_PART_M, "a part of the finished tile fits the stages");
+_Static_assert(2 * 2 * (QMMI_K_ALIGNMENT / 4) >= QMMI_CL_DOT_PART_M, "a part of the finished tile fits the stages");
 _Static_assert(QMMI_CL_DOT_PART_M % QMMI_CL_DOT_ROWS == 0, "an item's rows are in one part");
 
 static const qmmi_opencl_matmul_shape shape = { .packed_4bit = true };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul by products of four bytes at a time, for any GPU: dot.cl has the ways to make them. The operands are canonical
- * (matmul.h). Specification: host/cpu/matmul.c.
+ * (host/canonical.h). Specification: host/cpu/matmul.c.
  *
  * A work-group of 256 makes a tile of 64 x 64 in steps of 32 k, as matmul_tile.cl has it. The first half of the items
  * brings A's codes, the second B's, 16 k each.
@@ -24,7 +24,7 @@ enum {
     COLUMNS = QMMI_CL_DOT_COLUMNS,
     STRIDE = QMMI_CL_DOT_STRIDE,
     PART_M = QMMI_CL_DOT_PART_M,
-    STEP_K = QMMI_CL_K_ALIGNMENT,
+    STEP_K = QMMI_K_ALIGNMENT,
     STRIP = STEP_K / 4 * STRIDE, /* words of one operand's stage */
     SIDES = TILE_M + TILE_N
 };

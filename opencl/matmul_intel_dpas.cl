@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Matmul on the matrix engines of Intel's GPUs, by dpas.cl: QMM_DPAS_SUBGROUP is 8 (Xe-HPG) or 16 (Xe-HPC, Xe2).
- * Operands are canonical (matmul.h). Specification: host/cpu/matmul.c.
+ * Operands are canonical (host/canonical.h). Specification: host/cpu/matmul.c.
  *
  * A work-group of 128 makes 64 x 64 of C in steps of 32 k, as matmul_tile.cl has it. A subgroup makes 16 rows by twice
  * as many columns as it has lanes: 2 x 2 instructions a step.
@@ -26,7 +26,7 @@ enum {
     BLOCK_M = 8, /* rows of an instruction; it has as many columns as lanes */
     BLOCKS = 2,  /* of a subgroup, each way */
     SUBGROUPS_N = TILE / (BLOCKS * LANES),
-    STEP_K = QMMI_CL_K_ALIGNMENT,
+    STEP_K = QMMI_K_ALIGNMENT,
     STRIDE = QMMI_CL_DPAS_STRIDE,
     A_ROW = STEP_K / 4, /* words */
     A_STRIP = TILE * A_ROW,

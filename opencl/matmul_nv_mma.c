@@ -26,7 +26,7 @@ static int64_t large_tiles(const qmmi_matmul_problem *p) {
 }
 
 const char *qmmi_opencl_matmul_nv_mma_accepts(const qmm_context *context, const qmmi_problem *problem) {
-    if (qmmi_opencl_matmul_grouped(&problem->as.matmul)) return "factors per group of K need a second register per element";
+    if (qmmi_grouped(&problem->as.matmul)) return "factors per group of K need a second register per element";
     return qmmi_opencl_matmul_accepts(context, &problem->as.matmul);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matmul on NVIDIA's tensor cores: mma.m16n8k32 s8, from sm_80 on. Operands are canonical (matmul.h). Specification:
- * host/cpu/matmul.c.
+ * Matmul on NVIDIA's tensor cores: mma.m16n8k32 s8, from sm_80 on. Operands are canonical (host/canonical.h).
+ * Specification: host/cpu/matmul.c.
  *
  *                 B   128 columns
  *               .-----.-----.-----.-----.       A work-group of 8 warps makes 128 x 128 of C, each warp 64 x 32
@@ -40,7 +40,7 @@ enum {
     WARP_N = QMMI_CL_NV_MMA_WARP_N,
     BLOCKS_M = WARP_M / 16, /* of a warp, each one instruction */
     BLOCKS_N = WARP_N / 8,
-    SLICE_K = QMMI_CL_K_ALIGNMENT,
+    SLICE_K = QMMI_K_ALIGNMENT,
     STEP_K = SLICES * SLICE_K,
     ROW = SLICE_K / 4,    /* words */
     SLICE = TILE * ROW,   /* words of a slice of a strip */

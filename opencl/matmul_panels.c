@@ -11,7 +11,7 @@ _Static_assert(sizeof(qmmi_cl_panels) % 8 == 0 && sizeof(qmmi_cl_matmul_panels) 
                "no padding that two compilers could see differently");
 _Static_assert(sizeof(qmmi_cl_matmul_panels) + QMMI_CL_MATMUL_MEMORY * 8 <= 1024,
                "every device takes 1024 bytes of arguments");
-_Static_assert(QMMI_CL_PANELS_CHUNK % QMMI_CL_K_ALIGNMENT == 0, "a chunk of a panel is whole runs of canonical k");
+_Static_assert(QMMI_CL_PANELS_CHUNK % QMMI_K_ALIGNMENT == 0, "a chunk of a panel is whole runs of canonical k");
 
 /* The panels are unpacked, and their columns past the last one are made of that one. */
 static const qmmi_opencl_matmul_shape shape = { .packed_4bit = true };
@@ -27,22 +27,20 @@ typedef struct plan {
 
 /* An s8 B that lies row by row, as B does unless it is transposed: made canonical, it would be transposed twice. */
 static bool has_rows(const qmmi_matmul_problem *p) {
-    const bool whole_runs = p->k % QMMI_CL_K_ALIGNMENT == 0 &&
-                            (p->groups == 1 || p->group_size % QMMI_CL_K_ALIGNMENT == 0);
+    const bool whole_runs = p->k % QMMI_K_ALIGNMENT == 0 && qmmi_groups_lie_direct(p);
     return !p->b.packed && p->b.type == QMM_S8 && p->b.outer_stride == 1 && p->b.k_stride > 1 && whole_runs;
 }
 
 /* `workspace`: what the sums are said to lie in. */
 static plan make_plan(const qmm_context *context, const qmmi_matmul_problem *p, void *workspace,
                       size_t workspace_offset) {
-    const bool zero_of_a = p->a.zero.memory || p->a.zero.integer_value != qmmi_opencl_recenter(p->a.type);
     plan s = { .p = *p };
-    s.k = p->groups * qmmi_opencl_group_k(p->group_size);
-    s.panels = qmmi_opencl_parts(p->n, QMMI_CL_PANEL);
-    s.matrices = p->b.batch_stride ? p->batch : 1;
+    s.k = p->groups * qmmi_group_k(p->group_size);
+    s.panels = qmmi_parts(p->n, QMMI_CL_PANEL);
+    s.matrices = qmmi_matrices_of(p, &p->b);
     if (has_rows(p)) {
         s.row_stride = p->b.k_stride;
-        s.sum_b = zero_of_a && !p->b.sums.memory;
+        s.sum_b = qmmi_zero_matters(&p->a) && !p->b.sums.memory;
         s.p.b.offset = 0; /* canonical, so that prepare leaves it alone */
         s.p.b.k_stride = 1;
         s.p.b.outer_stride = s.k;
@@ -73,9 +71,9 @@ size_t qmmi_opencl_matmul_panels_workspace(const qmm_context *context, const qmm
 /* As many as keep every core busy. */
 static int32_t item_rows(const qmm_context *context, const qmmi_matmul_problem *p) {
     const int64_t wanted = 4 * (int64_t)qmmi_opencl_device_of(context)->compute_units;
-    const int64_t panels = p->batch * qmmi_opencl_parts(p->n, QMMI_CL_PANEL);
+    const int64_t panels = p->batch * qmmi_parts(p->n, QMMI_CL_PANEL);
     int32_t rows = QMMI_CL_ITEM_ROWS;
-    while (rows > QMMI_CL_PANEL_TILE_ROWS && panels * qmmi_opencl_parts(p->m, rows) < wanted) rows /= 2;
+    while (rows > QMMI_CL_PANEL_TILE_ROWS && panels * qmmi_parts(p->m, rows) < wanted) rows /= 2;
     return rows;
 }
 
@@ -93,7 +91,7 @@ static qmm_status make_panels(qmm_context *context, const plan *s, const qmmi_op
                             .batch_stride = s->p.b.batch_stride ? s->panels * s->k * QMMI_CL_PANEL : 0,
                             .unsigned_codes = unsigned_codes };
     const qmmi_opencl_grid chunks = {
-        .groups = { qmmi_opencl_parts(s->k, QMMI_CL_PANELS_CHUNK), s->panels, s->matrices }, .local = { 1, 1, 1 }
+        .groups = { qmmi_parts(s->k, QMMI_CL_PANELS_CHUNK), s->panels, s->matrices }, .local = { 1, 1, 1 }
     };
     const qmmi_opencl_grid groups = { .groups = { s->p.groups, s->panels, s->matrices }, .local = { 1, 1, 1 } };
     const qmmi_opencl_memory codes_and_panels[] = { memory[QMMI_CL_B], workspace };
@@ -118,7 +116,7 @@ qmm_status qmmi_opencl_matmul_panels(qmm_context *context, const qmmi_problem *p
     const qmmi_matmul_problem *p = &problem->as.matmul;
     const plan s = make_plan(context, p, workspace, workspace_offset);
     qmmi_cl_matmul_panels arguments = { .item_rows = item_rows(context, p) };
-    const qmmi_opencl_grid grid = { .groups = { qmmi_opencl_parts(p->m, arguments.item_rows), s.panels, p->batch },
+    const qmmi_opencl_grid grid = { .groups = { qmmi_parts(p->m, arguments.item_rows), s.panels, p->batch },
                                     .local = { 1, 1, 1 } };
     qmmi_opencl_memory memory[QMMI_CL_MATMUL_MEMORY];
     QMMI_TRY(qmmi_opencl_matmul_prepare(context, &s.p, &shape, workspace, workspace_offset, &arguments.m, memory));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Makes the panels of B that matmul_panels.h describes, from canonical codes (matmul.h) or from the rows of an s8 B.
+ * Makes the panels of B that matmul_panels.h describes, from canonical codes (host/canonical.h) or from the rows of an
+ * s8 B.
  *
  * From canonical codes: in words of four k a panel is the transpose of its columns. 16 columns at a time go through
  * 16 x 8 words in registers: one row of words per column, read at once, one vector of 16 columns per word, written at
@@ -56,7 +57,7 @@ static void transpose_bytes(const __global uchar *from, const long *column, long
     for (int i = 0; i < 4; i++) exchange_4(x + i, x + i + 4);
 }
 
-/* 4 words a column, of low and high nibbles: matmul.h. */
+/* 4 words a column, of low and high nibbles: host/canonical.h. */
 static void transpose_nibbles(const __global uchar *from, const long *column, long k, int16 *x) {
 #pragma unroll
     for (int i = 0; i < 4; i++)

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The canonical form of a matmul (matmul.h): what of it is there already, and what must be made. A plan is made twice,
- * for the size of the workspace and for the run, and is the same both times. */
+ * The canonical form of a matmul (host/canonical.h): what of it is there already, and what must be made. A plan is made
+ * twice, for the size of the workspace and for the run, and is the same both times. */
 #include "matmul_prepare.h"
 
 #include "../host/checked.h"
 #include "../host/context.h"
-
-/* Shorter groups would mostly be padding. */
-#define GROUP_SIZE_MIN 8
-
-/* Kernels count k in 32 bits, and may go as far past the end as a tile is deep. */
-#define PADDED_K_LIMIT (INT32_MAX - 64)
 
 _Static_assert(sizeof(qmmi_cl_codes) % 8 == 0 && sizeof(qmmi_cl_matmul) % 8 == 0 && sizeof(qmmi_cl_pack) % 8 == 0 &&
                    sizeof(qmmi_cl_sums) % 8 == 0,
@@ -34,33 +28,14 @@ static bool is_multiple_of_16(const qmmi_operand *o, int64_t outer) {
     return o->offset % 16 == 0 && (outer == 1 || o->outer_stride % 16 == 0) && o->batch_stride % 16 == 0;
 }
 
-/* Groups are as far apart in the canonical form as in memory. */
-static bool groups_lie_direct(const qmmi_matmul_problem *p) {
-    return p->groups == 1 || p->group_size % QMMI_CL_K_ALIGNMENT == 0;
-}
-
-/* Codes per group in packed weights: their own groups, not A's. */
-static int64_t packed_group(const qmmi_matmul_problem *p) {
-    return p->b.grouped ? p->group_size : p->k;
-}
-
 /* rows: how many the canonical form has of the `outer`. */
 static bool is_direct(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t rows,
                       const qmmi_opencl_matmul_shape *shape) {
     if (!is_multiple_of_16(o, outer) || rows != outer) return false;
     if (o->packed)
         return (qmm_type_bits(o->type) == 8 || shape->packed_4bit) &&
-               (packed_group(p) == p->group_size || groups_lie_direct(p));
-    return o->type == QMM_S8 && o->k_stride == 1 && p->k % QMMI_CL_K_ALIGNMENT == 0 && groups_lie_direct(p);
-}
-
-/* A zero point that may be other than 0 once the codes are recentered. */
-static bool zero_matters(const qmmi_operand *o) {
-    return o->zero.memory || o->zero.integer_value != qmmi_opencl_recenter(o->type);
-}
-
-static int64_t matrices_of(const qmmi_matmul_problem *p, const qmmi_operand *o) {
-    return o->batch_stride ? p->batch : 1;
+               (qmmi_packed_group(p) == p->group_size || qmmi_groups_lie_direct(p));
+    return o->type == QMM_S8 && o->k_stride == 1 && p->k % QMMI_K_ALIGNMENT == 0 && qmmi_groups_lie_direct(p);
 }
 
 static qmmi_cl_codes direct_codes(const qmmi_operand *o, int64_t outer) {
@@ -68,23 +43,17 @@ static qmmi_cl_codes direct_codes(const qmmi_operand *o, int64_t outer) {
                             .outer_stride = outer == 1 ? 0 : o->outer_stride,
                             .batch_stride = o->batch_stride,
                             .bits = o->packed && qmm_type_bits(o->type) == 4 ? 4 : 8,
-                            .recenter = qmmi_opencl_recenter(o->type) };
+                            .recenter = qmmi_recenter(o->type) };
 }
 
 static qmmi_cl_codes rewritten_codes(const qmmi_operand *o, int64_t rows, int64_t k) {
-    return (qmmi_cl_codes){ .outer_stride = k,
-                            .batch_stride = o->batch_stride ? rows * k : 0,
-                            .bits = 8,
-                            .recenter = qmmi_opencl_recenter(o->type) };
-}
-
-/* Sums that came with the operand, one for each group. */
-static bool sums_came(const qmmi_matmul_problem *p, const qmmi_operand *o) {
-    return o->sums.memory && (!o->packed || o->grouped || p->groups == 1);
+    return (qmmi_cl_codes){
+        .outer_stride = k, .batch_stride = o->batch_stride ? rows * k : 0, .bits = 8, .recenter = qmmi_recenter(o->type)
+    };
 }
 
 static void set_sums(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, qmmi_cl_codes *to) {
-    if (sums_came(p, o)) {
+    if (qmmi_sums_came(p, o)) {
         to->sums_offset = (cl_long)o->sums.offset;
         to->sums_outer_stride = o->sums.row_stride;
         to->sums_group_stride = o->sums.col_stride;
@@ -105,7 +74,7 @@ static size_t part(size_t *end, bool needed, int64_t bytes) {
 }
 
 static int64_t rows_of(int64_t outer, int32_t multiple) {
-    return multiple > 1 ? qmmi_opencl_parts(outer, multiple) * multiple : outer;
+    return multiple > 1 ? qmmi_parts(outer, multiple) * multiple : outer;
 }
 
 /* Gives the problem's own memory; prepare puts the workspace in its place where it is used. */
@@ -114,41 +83,31 @@ static void make_plan(const qmmi_matmul_problem *p, const qmmi_opencl_matmul_sha
     qmmi_cl_matmul *m = &s->m;
     *s = (plan){ 0 };
     qmmi_opencl_matmul_problem(p, &m->p, memory);
-    m->group_k = qmmi_opencl_group_k(p->group_size);
+    m->group_k = qmmi_group_k(p->group_size);
     m->k = p->groups * m->group_k;
-    m->corrects_a = zero_matters(&p->a);
-    m->corrects_b = zero_matters(&p->b);
-    m->grouped = qmmi_opencl_matmul_grouped(p);
+    m->corrects_a = qmmi_zero_matters(&p->a);
+    m->corrects_b = qmmi_zero_matters(&p->b);
+    m->grouped = qmmi_grouped(p);
     s->a_rows = rows_of(p->m, shape->m_multiple);
     s->b_rows = rows_of(p->n, shape->n_multiple);
     s->pack_a = !is_direct(p, &p->a, p->m, s->a_rows, shape);
     s->pack_b = !is_direct(p, &p->b, p->n, s->b_rows, shape);
-    s->sum_a = m->corrects_b && !sums_came(p, &p->a);
-    s->sum_b = m->corrects_a && !sums_came(p, &p->b);
+    s->sum_a = m->corrects_b && !qmmi_sums_came(p, &p->a);
+    s->sum_b = m->corrects_a && !qmmi_sums_came(p, &p->b);
     m->a = s->pack_a ? rewritten_codes(&p->a, s->a_rows, m->k) : direct_codes(&p->a, p->m);
     m->b = s->pack_b ? rewritten_codes(&p->b, s->b_rows, m->k) : direct_codes(&p->b, p->n);
     set_sums(p, &p->a, p->m, &m->a);
     set_sums(p, &p->b, p->n, &m->b);
-    s->a_codes = part(&s->bytes, s->pack_a, matrices_of(p, &p->a) * s->a_rows * m->k);
-    s->b_codes = part(&s->bytes, s->pack_b, matrices_of(p, &p->b) * s->b_rows * m->k);
-    s->a_sums = part(&s->bytes, s->sum_a, matrices_of(p, &p->a) * p->groups * p->m * 4);
-    s->b_sums = part(&s->bytes, s->sum_b, matrices_of(p, &p->b) * p->groups * p->n * 4);
+    s->a_codes = part(&s->bytes, s->pack_a, qmmi_matrices_of(p, &p->a) * s->a_rows * m->k);
+    s->b_codes = part(&s->bytes, s->pack_b, qmmi_matrices_of(p, &p->b) * s->b_rows * m->k);
+    s->a_sums = part(&s->bytes, s->sum_a, qmmi_matrices_of(p, &p->a) * p->groups * p->m * 4);
+    s->b_sums = part(&s->bytes, s->sum_b, qmmi_matrices_of(p, &p->b) * p->groups * p->n * 4);
 }
 
-/* Turns of the epilogue's loops for a group of K: more than there are. */
-#define GROUP_TURNS 40
-
 const char *qmmi_opencl_matmul_accepts(const qmm_context *context, const qmmi_matmul_problem *p) {
-    if (p->groups > qmmi_opencl_device_of(context)->max_turns / GROUP_TURNS)
+    if (p->groups > qmmi_opencl_groups_in(qmmi_opencl_device_of(context)->max_turns))
         return "this driver stops work-items that have so many groups to do";
-    if (p->k == 0) return "K is 0";
-    if ((qmmi_opencl_matmul_grouped(p) ? p->group_size : p->k) > QMMI_CL_K_LIMIT)
-        return "K is longer than the 131,071 of one accumulation";
-    if (p->k > INT32_MAX) return "K is beyond 2^31";
-    if (p->groups * qmmi_opencl_group_k(p->group_size) > PADDED_K_LIMIT)
-        return "K with its groups padded is beyond 2^31";
-    if (p->groups > 1 && p->group_size < GROUP_SIZE_MIN) return "groups of less than 8 would mostly be padding";
-    return NULL;
+    return qmmi_canonical_accepts(p);
 }
 
 size_t qmmi_opencl_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,
@@ -164,9 +123,9 @@ size_t qmmi_opencl_matmul_workspace(const qmm_context *context, const qmmi_matmu
 
 qmm_status qmmi_opencl_run_pack(qmm_context *context, const qmmi_cl_pack *pack, qmmi_opencl_memory from,
                                 qmmi_opencl_memory target) {
-    const int64_t blocks = pack->across ? qmmi_opencl_parts(pack->target_outer, QMMI_CL_PACK_ROWS) : pack->target_outer;
+    const int64_t blocks = pack->across ? qmmi_parts(pack->target_outer, QMMI_CL_PACK_ROWS) : pack->target_outer;
     const int64_t items = pack->matrices * blocks * pack->target_runs;
-    const qmmi_opencl_grid grid = { .groups = { qmmi_opencl_parts(items, QMMI_CL_PACK_ITEMS), 1, 1 },
+    const qmmi_opencl_grid grid = { .groups = { qmmi_parts(items, QMMI_CL_PACK_ITEMS), 1, 1 },
                                     .local = { QMMI_CL_PACK_ITEMS, 1, 1 } };
     const qmmi_opencl_memory memory[2] = { from, target };
     if (items == 0) return QMM_OK;
@@ -185,7 +144,7 @@ qmm_status qmmi_opencl_run_sums(qmm_context *context, qmmi_cl_sums *sums, qmmi_o
     if (!(context->capabilities & QMMI_OPENCL_CPU))
         while (sums->lanes < QMMI_CL_SUMS_ITEMS && sums->lanes * 16 < sums->group_k * sums->from.bits / 8)
             sums->lanes *= 2;
-    grid.groups[0] = qmmi_opencl_parts(items, QMMI_CL_SUMS_ITEMS / sums->lanes);
+    grid.groups[0] = qmmi_parts(items, QMMI_CL_SUMS_ITEMS / sums->lanes);
     return qmmi_opencl_launch(context, QMMI_OPENCL_matmul_prepare_matmul_sums_kernel, &grid, sums, sizeof *sums, memory,
                               2);
 }
@@ -194,8 +153,8 @@ static qmm_status pack(qmm_context *context, const qmmi_matmul_problem *p, const
                        int64_t rows, const qmmi_cl_matmul *m, const qmmi_cl_codes *to, qmmi_opencl_memory target) {
     const qmmi_cl_pack work = { .from = qmmi_opencl_operand(o),
                                 .outer = outer,
-                                .matrices = matrices_of(p, o),
-                                .from_group = o->packed ? packed_group(p) : 0,
+                                .matrices = qmmi_matrices_of(p, o),
+                                .from_group = o->packed ? qmmi_packed_group(p) : 0,
                                 .group_size = p->group_size,
                                 .group_runs = m->group_k / QMMI_CL_PACK_RUN,
                                 .target_runs = m->k / QMMI_CL_PACK_RUN,
@@ -215,7 +174,7 @@ static qmm_status sum(qmm_context *context, const qmmi_matmul_problem *p, const 
     qmmi_cl_sums work = { .from = *from,
                           .outer = outer,
                           .groups = p->groups,
-                          .matrices = matrices_of(p, o),
+                          .matrices = qmmi_matrices_of(p, o),
                           .group_size = p->group_size,
                           .group_k = m->group_k };
     return qmmi_opencl_run_sums(context, &work, codes, to);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rewrites an operand of a matmul into the canonical form of matmul.h, and sums canonical codes along K.
+ * Rewrites an operand of a matmul into the canonical form of host/canonical.h, and sums canonical codes along K.
  *
  * pack: a work-item makes one run of 32 k of one row, which lies in one group: 32 bytes, or 16 of 4-bit codes. Where K
  * lies across memory (a plain B), it makes that of 16 rows, so that both sides are read and written by 16 bytes.

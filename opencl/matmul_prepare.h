@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Brings a problem into the canonical form of matmul.h. A row of the table that runs on that form is then three short
- * functions:
+ * Brings a problem into the canonical form of host/canonical.h. A row of the table that runs on that form is then three
+ * short functions:
  *
  *     accepts    qmmi_opencl_matmul_accepts, and what it asks beyond
  *     workspace  qmmi_opencl_matmul_workspace with its shape
@@ -15,7 +15,7 @@
 #include "matmul.h"
 
 enum {
-    QMMI_CL_PACK_RUN = 32,        /* k that one work-item rewrites: what groups are padded to */
+    QMMI_CL_PACK_RUN = 32,   /* k that one work-item rewrites: what groups are padded to */
     QMMI_CL_PACK_ROWS = 16,  /* ... where K lies across memory, of so many rows */
     QMMI_CL_PACK_ITEMS = 64, /* of a work-group */
     QMMI_CL_SUMS_ITEMS = 64
@@ -54,12 +54,12 @@ typedef struct qmmi_opencl_matmul_shape {
     bool packed_4bit; /* reads packed 4-bit weights as they are; else they are unpacked before */
 } qmmi_opencl_matmul_shape;
 
-/* Has the problem factors per group of K, so that a single accumulator does not serve it? */
-static inline bool qmmi_opencl_matmul_grouped(const qmmi_matmul_problem *p) {
-    return (p->a.grouped || p->b.grouped) && p->c.type != QMM_S32;
+/* Groups of K that a work-item may do in so many turns of its loops: the epilogue takes less than 40 for each. */
+static inline int64_t qmmi_opencl_groups_in(int64_t turns) {
+    return turns / 40;
 }
 
-/* NULL if the problem has a canonical form, else why it has none. */
+/* NULL if the problem has a canonical form and no more groups than a work-item can do, else why not. */
 const char *qmmi_opencl_matmul_accepts(const qmm_context *context, const qmmi_matmul_problem *p);
 
 /* Bytes of workspace that prepare needs, a multiple of 256: rewritten operands, sums. */
@@ -75,16 +75,6 @@ qmm_status qmmi_opencl_run_pack(qmm_context *context, const qmmi_cl_pack *pack, 
                                 qmmi_opencl_memory target);
 qmm_status qmmi_opencl_run_sums(qmm_context *context, qmmi_cl_sums *sums, qmmi_opencl_memory codes,
                                 qmmi_opencl_memory to);
-
-/* Length of a canonical group. */
-static inline int64_t qmmi_opencl_group_k(int64_t group_size) {
-    return (group_size + QMMI_CL_K_ALIGNMENT - 1) / QMMI_CL_K_ALIGNMENT * QMMI_CL_K_ALIGNMENT;
-}
-
-/* What is taken from each code of a type. */
-static inline int32_t qmmi_opencl_recenter(qmm_type type) {
-    return type == QMM_U8 ? 128 : type == QMM_U4 ? 8 : 0;
-}
 
 #endif
 #endif

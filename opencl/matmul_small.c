@@ -8,14 +8,14 @@
 #include "matmul_prepare.h"
 #include "rows.h"
 
-/* More rows of A than this make the products, not the reading of the weights, what takes the time: reckoned for GPUs;
- * on PoCL with 2 cores and AVX512, at N = K = 4096, 4 rows take as long here as with panels of B, and 8 longer. */
+/* More rows of A than this are expected to make the products, not the reading of the weights, what takes the time. On a
+ * CPU, where a tile of more rows would read the weights again, panels of B are then expected to be worth making. */
 #define ROWS_MAX 16
 #define ROWS_MAX_CPU 4
 
 static const qmmi_opencl_matmul_shape shape = { .packed_4bit = true };
 
-/* A B whose K lies across memory is rewritten for this kernel; panels are made of it directly, in less time. */
+/* A B whose K lies across memory is rewritten for this kernel; panels are made of it directly. */
 static bool panels_read_directly(const qmmi_operand *b) {
     return !b->packed && b->type == QMM_S8 && b->k_stride != 1;
 }
@@ -32,7 +32,7 @@ const char *qmmi_opencl_matmul_small_declines(const qmm_context *context, const 
 
 const char *qmmi_opencl_matmul_small_cpu_declines(const qmm_context *context, const qmmi_problem *problem) {
     if (!(context->capabilities & QMMI_OPENCL_CPU)) return "it is made for CPUs";
-    if (problem->as.matmul.m > ROWS_MAX_CPU) return "with more than 4 rows, panels of B are faster";
+    if (problem->as.matmul.m > ROWS_MAX_CPU) return "with more than 4 rows, panels of B should be worth making";
     return panels_read_directly(&problem->as.matmul.b) ? "B would have to be rewritten, panels of it need not" : NULL;
 }
 
@@ -44,7 +44,7 @@ size_t qmmi_opencl_matmul_small_workspace(const qmm_context *context, const qmmi
 static qmm_status run(qmm_context *context, const qmmi_problem *problem, void *workspace, size_t workspace_offset,
                       qmmi_opencl_kernel kernel, int64_t rows, size_t items) {
     const qmmi_matmul_problem *p = &problem->as.matmul;
-    const int64_t tiles = p->batch * qmmi_opencl_parts(p->m, rows) * qmmi_opencl_parts(p->n, QMMI_CL_SMALL_COLUMNS);
+    const int64_t tiles = p->batch * qmmi_parts(p->m, rows) * qmmi_parts(p->n, QMMI_CL_SMALL_COLUMNS);
     const qmmi_opencl_grid grid = { .groups = { tiles, 1, 1 }, .local = { items, 1, 1 } };
     qmmi_opencl_memory memory[QMMI_CL_MATMUL_MEMORY];
     qmmi_cl_matmul m;

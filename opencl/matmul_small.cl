@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul with few rows of A, as in decoding: what counts is that the weights are read once, at the speed of memory.
- * Canonical operands (matmul.h); specification host/cpu/matmul.c.
+ * Canonical operands (host/canonical.h); specification host/cpu/matmul.c.
  *
  * A work-group's tile of C is ROWS x 8. Its items share K, by runs of 32 k:
  *
@@ -29,7 +29,7 @@ enum { ITEMS = 1 };
 enum { ITEMS = QMMI_CL_SMALL_ITEMS };
 #endif
 
-enum { COLUMNS = QMMI_CL_SMALL_COLUMNS, ELEMENTS = ROWS * COLUMNS, RUN = QMMI_CL_K_ALIGNMENT };
+enum { COLUMNS = QMMI_CL_SMALL_COLUMNS, ELEMENTS = ROWS * COLUMNS, RUN = QMMI_K_ALIGNMENT };
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 

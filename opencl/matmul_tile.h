@@ -8,7 +8,7 @@
 
 /* How many tiles of C there are. A work-group makes one, as tile_of_group has it. */
 static inline int64_t qmmi_opencl_tiles(const qmmi_matmul_problem *p, int64_t tile_m, int64_t tile_n) {
-    return p->batch * qmmi_opencl_parts(p->m, tile_m) * qmmi_opencl_parts(p->n, tile_n);
+    return p->batch * qmmi_parts(p->m, tile_m) * qmmi_parts(p->n, tile_n);
 }
 
 #endif

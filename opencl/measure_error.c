@@ -19,7 +19,7 @@ _Static_assert(sizeof(qmmi_cl_error_pairs) % 8 == 0 && sizeof(qmmi_cl_error_leve
                "no padding that two compilers could see differently");
 
 static int64_t blocks_of(int64_t terms) {
-    return qmmi_opencl_parts(terms, QMMI_CL_ERROR_BLOCK);
+    return qmmi_parts(terms, QMMI_CL_ERROR_BLOCK);
 }
 
 static size_t sums_bytes(int64_t blocks) {
@@ -29,8 +29,8 @@ static size_t sums_bytes(int64_t blocks) {
 /* One long row of either, where both can be. */
 static void join(qmmi_view *reference, qmmi_view *got) {
     qmmi_view r = *reference, g = *got;
-    qmmi_opencl_join_view(&r);
-    qmmi_opencl_join_view(&g);
+    qmmi_join_view(&r);
+    qmmi_join_view(&g);
     if (r.rows != g.rows || r.batch != g.batch) return;
     *reference = r;
     *got = g;

@@ -5,28 +5,28 @@
 #define QMMI_OPENCL_H
 
 #include "../host/backend.h"
+#include "../host/share.h"
 #include "arguments.h"
 #include "kernels.h"
 
 /* context->capabilities. A bit says what the device reports; that it is true, the row's known-answer test must show. */
 enum {
-    QMMI_OPENCL_CPU = 1 << 0,         /* CL_DEVICE_TYPE_CPU */
-    QMMI_OPENCL_NOT_CPU = 1 << 1,
-    QMMI_OPENCL_INTEGER_DOT = 1 << 2, /* cl_khr_integer_dot_product, 4 x 8 bits packed, reported as accelerated */
-    QMMI_OPENCL_ARM_DOT = 1 << 3,     /* cl_arm_integer_dot_product_accumulate_int8 */
-    QMMI_OPENCL_NV_DP4A = 1 << 4,     /* NVIDIA's platform, vendor and compute capability 6.1 or above */
-    QMMI_OPENCL_NV_MMA = 1 << 5,      /* ... 8.0 or above */
-    QMMI_OPENCL_INTEL_DPAS8 = 1 << 6, /* cl_intel_subgroup_matrix_multiply_accumulate, and subgroups of 8 ... */
-    QMMI_OPENCL_INTEL_DPAS16 = 1 << 7, /* ... of 16; both only with QMM_OPENCL_DPAS=1 in the environment */
-    QMMI_OPENCL_X86_VNNI = 1 << 8     /* a CPU device of PoCL's in this process, whose CPU has AVX512-VNNI */
+    QMMI_OPENCL_CPU = 1 << 0,          /* CL_DEVICE_TYPE_CPU */
+    QMMI_OPENCL_INTEGER_DOT = 1 << 1,  /* cl_khr_integer_dot_product, 4 x 8 bits packed, reported as accelerated */
+    QMMI_OPENCL_ARM_DOT = 1 << 2,      /* cl_arm_integer_dot_product_accumulate_int8 */
+    QMMI_OPENCL_NV_DP4A = 1 << 3,      /* NVIDIA's platform, vendor and compute capability 6.1 or above */
+    QMMI_OPENCL_NV_MMA = 1 << 4,       /* ... 8.0 or above */
+    QMMI_OPENCL_INTEL_DPAS8 = 1 << 5,  /* cl_intel_subgroup_matrix_multiply_accumulate, and subgroups of 8 ... */
+    QMMI_OPENCL_INTEL_DPAS16 = 1 << 6, /* ... of 16; both only with QMM_OPENCL_DPAS=1 in the environment */
+    QMMI_OPENCL_X86_VNNI = 1 << 7      /* a CPU device of PoCL's in this process, whose CPU has AVX512-VNNI */
 };
 
 /* What rows may ask of the device. */
 typedef struct qmmi_opencl_device {
     int compute_units;
-    size_t local_bytes;    /* of local memory for a work-group */
-    size_t max_group;      /* work-items of a work-group */
-    int64_t max_turns;     /* of all the loops of a work-item: its driver stops it there, without a word */
+    size_t local_bytes; /* of local memory for a work-group */
+    size_t max_group;   /* work-items of a work-group */
+    int64_t max_turns;  /* of all the loops of a work-item: its driver stops it there, without a word */
 } qmmi_opencl_device;
 
 const qmmi_opencl_device *qmmi_opencl_device_of(const qmm_context *context);
@@ -63,16 +63,5 @@ void qmmi_opencl_convert(const qmmi_convert_problem *p, qmmi_cl_convert *argumen
                          qmmi_opencl_memory memory[QMMI_CL_CONVERT_MEMORY]);
 void qmmi_opencl_matmul_problem(const qmmi_matmul_problem *p, qmmi_cl_matmul_problem *arguments,
                                 qmmi_opencl_memory memory[QMMI_CL_MATMUL_MEMORY]);
-
-/* ---- small things -------------------------------------------------------------------------------------------------- */
-
-/* How many parts of that size the whole takes. */
-static inline int64_t qmmi_opencl_parts(int64_t whole, int64_t part) {
-    return whole / part + (whole % part != 0);
-}
-
-static inline int64_t qmmi_opencl_smaller(int64_t x, int64_t y) {
-    return x < y ? x : y;
-}
 
 #endif

@@ -21,36 +21,26 @@ int64_t qmmi_opencl_reduce_groups(const qmm_context *context) {
     return (int64_t)qmmi_opencl_device_of(context)->compute_units * GROUPS;
 }
 
-cl_int qmmi_opencl_reduce_lanes_log2(size_t items, int64_t cols) {
-    cl_int lanes_log2 = 0;
-    while ((size_t)2 << lanes_log2 <= items) lanes_log2++;
-    for (; lanes_log2 > 0; lanes_log2--) {
-        const int64_t size = (int64_t)QMMI_CL_RUN << lanes_log2;
-        if (qmmi_opencl_parts(cols, size) * size - cols <= cols / 4) break;
-    }
-    return lanes_log2;
-}
-
 qmmi_cl_patches qmmi_opencl_patches(const qmm_context *context, int64_t rows, int64_t cols, int64_t times,
                                     qmmi_opencl_grid *grid) {
     const size_t items = qmmi_opencl_reduce_items(context);
-    const int64_t groups = qmmi_opencl_parts(qmmi_opencl_reduce_groups(context), times);
+    const int64_t groups = qmmi_parts(qmmi_opencl_reduce_groups(context), times);
     qmmi_cl_patches p = { .rows = rows, .cols = cols };
     int64_t row_step, col_step, down, across, steps;
-    p.lanes_log2 = qmmi_opencl_reduce_lanes_log2(items, cols);
+    p.lanes_log2 = qmmi_lanes_log2(cols, QMMI_CL_RUN, items == 1 ? 0 : QMMI_CL_REDUCE_ITEMS_LOG2);
     row_step = (int64_t)items >> p.lanes_log2;
     col_step = (int64_t)QMMI_CL_RUN << p.lanes_log2;
-    down = qmmi_opencl_parts(rows, row_step);
-    across = qmmi_opencl_parts(cols, col_step);
+    down = qmmi_parts(rows, row_step);
+    across = qmmi_parts(cols, col_step);
     /* Steps of a group: whole rows of a patch, or a part of one. */
-    steps = qmmi_opencl_parts(down * across, groups);
+    steps = qmmi_parts(down * across, groups);
     if (items == 1 && steps < ALONE_RUNS) steps = ALONE_RUNS;
     if (steps > QMMI_OPENCL_TURNS_MAX) steps = QMMI_OPENCL_TURNS_MAX;
-    p.across = qmmi_opencl_parts(across, steps);
-    p.patch_cols = qmmi_opencl_parts(across, p.across) * col_step;
+    p.across = qmmi_parts(across, steps);
+    p.patch_cols = qmmi_parts(across, p.across) * col_step;
     p.patch_rows = (p.across > 1 ? 1 : steps / across) * row_step;
-    *grid = (qmmi_opencl_grid){ .groups = { p.across * qmmi_opencl_parts(rows, p.patch_rows),
-                                            qmmi_opencl_smaller(times, QMMI_CL_RUN_GROUPS_MAX), 1 },
+    *grid = (qmmi_opencl_grid){ .groups = { p.across * qmmi_parts(rows, p.patch_rows),
+                                            qmmi_smaller(times, QMMI_CL_RUN_GROUPS_MAX), 1 },
                                 .local = { items, 1, 1 } };
     return p;
 }

@@ -16,10 +16,6 @@ size_t qmmi_opencl_reduce_items(const qmm_context *context);
 /* As many groups of those as keep the device busy. */
 int64_t qmmi_opencl_reduce_groups(const qmm_context *context);
 
-/* Of `items` lanes, a power of two, as many as leave at most a quarter of their last places in a row empty, measured
- * over the row. */
-cl_int qmmi_opencl_reduce_lanes_log2(size_t items, int64_t cols);
-
 /* rows x cols elements in patches of no more than 2^26 elements, and the grid that goes with them; they are shared out
  * `times` times, by groups one above the other. */
 qmmi_cl_patches qmmi_opencl_patches(const qmm_context *context, int64_t rows, int64_t cols, int64_t times,

@@ -23,7 +23,7 @@ typedef struct dynamic {
 } dynamic;
 
 static dynamic begin(const qmmi_problem *problem) {
-    dynamic d = { .p = qmmi_opencl_joined(problem) };
+    dynamic d = { .p = qmmi_joined(problem) };
     const qmmi_quant *const to = &d.p.target_quant;
     qmmi_opencl_memory all[QMMI_CL_CONVERT_MEMORY];
     bool whole_runs;
@@ -97,9 +97,9 @@ static bool sums_by_block(const qmmi_convert_problem *p) {
 /* Groups for blocks of parameters, `together` of which one does at once: each has several to do where there are many.
  * */
 static int64_t groups_for(const qmm_context *context, int64_t blocks, int64_t together, int64_t length) {
-    const int64_t turns = qmmi_opencl_parts(blocks, together);
-    const int64_t several = qmmi_opencl_parts(turns, qmmi_opencl_reduce_groups(context) * 4);
-    return turns == 0 ? 0 : qmmi_opencl_parts(turns, qmmi_opencl_smaller(several, ONE_PASS / length));
+    const int64_t turns = qmmi_parts(blocks, together);
+    const int64_t several = qmmi_parts(turns, qmmi_opencl_reduce_groups(context) * 4);
+    return turns == 0 ? 0 : qmmi_parts(turns, qmmi_smaller(several, ONE_PASS / length));
 }
 
 qmm_status qmmi_opencl_quantize_dynamic_one_pass(qmm_context *context, const qmmi_problem *problem, void *workspace,
@@ -156,18 +156,19 @@ static qmmi_opencl_grid cut_columns(const qmm_context *context, dynamic *d) {
     const qmmi_quant *to = &d->p.target_quant;
     const size_t items = QMMI_CL_REDUCE_ITEMS;
     const bool cpu = qmmi_opencl_reduce_items(context) == 1;
-    const cl_int lanes_log2 = cpu ? QMMI_CL_RUN_ITEMS_LOG2 : qmmi_opencl_reduce_lanes_log2(items, x->cols);
-    const int64_t across = qmmi_opencl_parts(x->cols, (int64_t)QMMI_CL_RUN << lanes_log2);
+    const cl_int lanes_log2 =
+        cpu ? QMMI_CL_RUN_ITEMS_LOG2 : qmmi_lanes_log2(x->cols, QMMI_CL_RUN, QMMI_CL_REDUCE_ITEMS_LOG2);
+    const int64_t across = qmmi_parts(x->cols, (int64_t)QMMI_CL_RUN << lanes_log2);
     const int64_t down = x->batch * to->param_rows, together = (int64_t)items >> lanes_log2;
-    const int64_t wanted = qmmi_opencl_parts(qmmi_opencl_reduce_groups(context) * together, across * down);
+    const int64_t wanted = qmmi_parts(qmmi_opencl_reduce_groups(context) * together, across * down);
     const int64_t most = larger(to->block_rows / (cpu ? PART_ROWS_MIN_OF_CPU : PART_ROWS_MIN), 1);
-    const int64_t least = qmmi_opencl_parts(to->block_rows, QMMI_OPENCL_TURNS_MAX);
+    const int64_t least = qmmi_parts(to->block_rows, QMMI_OPENCL_TURNS_MAX);
     int64_t turns;
     d->a.lanes_log2 = lanes_log2;
-    d->a.part_rows = qmmi_opencl_parts(to->block_rows, larger(qmmi_opencl_smaller(wanted, most), least));
-    d->a.parts = qmmi_opencl_parts(to->block_rows, d->a.part_rows);
-    turns = qmmi_opencl_parts(down * d->a.parts, together);
-    return (qmmi_opencl_grid){ .groups = { across, qmmi_opencl_smaller(turns, QMMI_CL_RUN_GROUPS_MAX), 1 },
+    d->a.part_rows = qmmi_parts(to->block_rows, larger(qmmi_smaller(wanted, most), least));
+    d->a.parts = qmmi_parts(to->block_rows, d->a.part_rows);
+    turns = qmmi_parts(down * d->a.parts, together);
+    return (qmmi_opencl_grid){ .groups = { across, qmmi_smaller(turns, QMMI_CL_RUN_GROUPS_MAX), 1 },
                                .local = { items, 1, 1 } };
 }
 

@@ -22,7 +22,7 @@ static qmm_status find(qmm_context *context, const qmmi_view *x, qmmi_opencl_ker
     qmmi_view view = *x;
     qmmi_cl_range a = { .inverse_width = inverse_width };
     qmmi_opencl_grid grid;
-    qmmi_opencl_join_view(&view);
+    qmmi_join_view(&view);
     a.x = qmmi_opencl_view(&view);
     a.aligned = qmmi_opencl_aligned(&view);
     a.patches = qmmi_opencl_patches(context, view.batch * view.rows, view.cols, times, &grid);

@@ -17,7 +17,10 @@
 
 #include "run.h"
 
-enum { QMMI_CL_REDUCE_ITEMS = QMMI_CL_RUN_ITEMS }; /* of a work-group, or 1: see above */
+enum {
+    QMMI_CL_REDUCE_ITEMS_LOG2 = QMMI_CL_RUN_ITEMS_LOG2,
+    QMMI_CL_REDUCE_ITEMS = 1 << QMMI_CL_REDUCE_ITEMS_LOG2 /* of a work-group, or 1: see above */
+};
 
 typedef struct qmmi_cl_patches {
     cl_long rows, cols;             /* what is shared out */

@@ -34,6 +34,6 @@ qmm_status qmmi_opencl_row_sums(qmm_context *context, const qmmi_problem *proble
     a.items = q->batch * q->rows * a.groups;
     a.lanes_log2 = choose_lanes_log2(a.length);
     a.aligned = qmmi_opencl_aligned(q) && (a.groups == 1 || a.length % QMMI_CL_RUN == 0);
-    grid.groups[0] = qmmi_opencl_parts(a.items, QMMI_CL_ROW_SUMS_ITEMS >> a.lanes_log2);
+    grid.groups[0] = qmmi_parts(a.items, QMMI_CL_ROW_SUMS_ITEMS >> a.lanes_log2);
     return qmmi_opencl_launch(context, QMMI_OPENCL_row_sums_row_sums_kernel, &grid, &a, sizeof a, memory, 2);
 }

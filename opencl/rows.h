@@ -35,7 +35,6 @@ qmm_status qmmi_opencl_measure_error(qmm_context *context, const qmmi_view *refe
                                      float factor, qmmi_error_sums *sums);
 
 /* weights.c: slots */
-size_t qmmi_opencl_weights_bytes(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type);
 qmm_status qmmi_opencl_weights_pack(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                     int64_t group_size, qmmi_operand *packed);
 qmm_status qmmi_opencl_weights_gather(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t groups,

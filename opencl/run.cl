@@ -93,8 +93,8 @@ static uint load_bits_of_one(int bits, const __global uchar *from, int e) {
 }
 
 /* On CPUs, asks for the memory of runs that follow: a run is so much work that few of its neighbours' loads and stores are
- * under way beside its own, and waiting for them took twice as long as all else. OpenCL's own prefetch does nothing on
- * PoCL. */
+ * under way beside its own, so that most of the time is expected to go by waiting for them. OpenCL's own prefetch does
+ * nothing on PoCL. */
 static void look_ahead(const __global uchar *memory) {
 #if ON_CPU
     __builtin_prefetch(memory + 2048);

@@ -3,35 +3,11 @@
  * Packing of weights: once, into the rows that the kernels read, with the sums that zero points need. */
 #include "weights.h"
 
-#include "../host/checked.h"
 #include "../host/context.h"
 #include "matmul_prepare.h"
 #include "rows.h"
 
 _Static_assert(sizeof(qmmi_cl_gather) % 8 == 0, "no padding that two compilers could see differently");
-
-/* Groups of K; K = 0 has one, which is empty, since its sums are owed. */
-static int64_t group_count(int64_t k, int64_t group_size) {
-    return k > 0 ? k / group_size : 1;
-}
-
-static bool row_bytes_overflow(int64_t k, int64_t group_size, qmm_type type, int64_t *bytes) {
-    const int64_t length = k > 0 ? group_size : 0;
-    int64_t codes;
-    if (length > INT64_MAX - QMMI_CL_K_ALIGNMENT ||
-        qmmi_mul_overflows(group_count(k, group_size), qmmi_opencl_group_k(length), &codes))
-        return true;
-    *bytes = qmm_type_bits(type) == 4 ? codes / 2 : codes;
-    return false;
-}
-
-size_t qmmi_opencl_weights_bytes(int64_t n, int64_t k, int64_t batch, int64_t group_size, qmm_type type) {
-    int64_t row, rows, bytes;
-    if (row_bytes_overflow(k, group_size, type, &row) || qmmi_mul_overflows(n, batch, &rows) ||
-        qmmi_mul_overflows(rows, row, &bytes))
-        return SIZE_MAX;
-    return (size_t)bytes;
-}
 
 static qmm_status sum_packed(qmm_context *context, const qmmi_cl_pack *pack, int64_t groups,
                              const qmmi_operand *packed) {
@@ -55,8 +31,8 @@ static qmm_status sum_packed(qmm_context *context, const qmmi_cl_pack *pack, int
 
 qmm_status qmmi_opencl_weights_pack(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t k, int64_t batch,
                                     int64_t group_size, qmmi_operand *packed) {
-    const int64_t groups = group_count(k, group_size), length = k > 0 ? group_size : 0;
-    const int64_t group_k = qmmi_opencl_group_k(length);
+    const int64_t groups = qmmi_group_count(k, group_size), length = k > 0 ? group_size : 0;
+    const int64_t group_k = qmmi_group_k(length);
     const int32_t bits = qmm_type_bits(b->type) == 4 ? 4 : 8;
     qmmi_cl_pack pack = { .from = qmmi_opencl_operand(b),
                           .outer = n,
@@ -68,7 +44,7 @@ qmm_status qmmi_opencl_weights_pack(qmm_context *context, const qmmi_operand *b,
                           .offset = (cl_long)packed->offset,
                           .outer_stride = groups * group_k * bits / 8,
                           .bits = bits,
-                          .recenter = qmmi_opencl_recenter(b->type),
+                          .recenter = qmmi_recenter(b->type),
                           .across = b->k_stride != 1 };
     pack.batch_stride = batch > 1 ? n * pack.outer_stride : 0;
     packed->outer_stride = pack.outer_stride;
@@ -81,7 +57,7 @@ qmm_status qmmi_opencl_weights_pack(qmm_context *context, const qmmi_operand *b,
 qmm_status qmmi_opencl_weights_gather(qmm_context *context, const qmmi_operand *b, int64_t n, int64_t groups,
                                       int64_t batch, const qmmi_param *scale, const qmmi_param *zero) {
     const int64_t items = n * groups * batch;
-    const qmmi_opencl_grid grid = { .groups = { qmmi_opencl_parts(items, QMMI_CL_GATHER_ITEMS), 1, 1 },
+    const qmmi_opencl_grid grid = { .groups = { qmmi_parts(items, QMMI_CL_GATHER_ITEMS), 1, 1 },
                                     .local = { QMMI_CL_GATHER_ITEMS, 1, 1 } };
     const qmmi_opencl_memory memory[4] = { b->scale.memory, b->zero.memory, scale ? scale->memory : NULL,
                                            zero ? zero->memory : NULL };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packed weights of the OpenCL backend: canonical rows (matmul.h), 8-bit or packed 4-bit, one after another. The
- * operand's outer_stride and batch_stride are in bytes, its k_stride is the padded length of a group. */
+ * Packed weights of the OpenCL backend: canonical rows (host/canonical.h), 8-bit or packed 4-bit, one after another.
+ * The operand's outer_stride and batch_stride are in bytes, its k_stride is the padded length of a group. */
 #ifndef QMMI_OPENCL_WEIGHTS_H
 #define QMMI_OPENCL_WEIGHTS_H
 
