@@ -44,19 +44,6 @@ static int64_t live_but_workspace(void) {
     return a->live - (w->context->workspace ? 1 : 0);
 }
 
-/* What the entry gives when nothing fails. */
-typedef struct outcome {
-    unsigned char out[WORLD_BYTES];
-    host_results results;
-} outcome;
-
-static void run_entry(const entry *e, outcome *o) {
-    world_poison(w);
-    expect_ok(w->context, e->call(w, w->context), e->name);
-    memcpy(o->out, qmm_buffer_native(w->out), WORLD_BYTES);
-    o->results = w->results;
-}
-
 /* Fails the n-th allocation of the entry's first call on a fresh context. False: it needs no n-th. */
 static bool fail_nth(const entry *e, bool device_functions, int n, const outcome *right) {
     static outcome after;
@@ -80,9 +67,8 @@ static bool fail_nth(const entry *e, bool device_functions, int n, const outcome
             print_error("    ^ %s\n", e->name);
         if (!world_unharmed(w)) print_error("    ^ allocation %d of %s\n", n, e->name);
         expect(!w->context->failed, "%s: out of memory made the device fail", e->name);
-        run_entry(e, &after);
-        expect_bytes(after.out, right->out, WORLD_BYTES, e->name);
-        expect_bytes(&after.results, &right->results, sizeof after.results, e->name);
+        world_run(w, e, &after);
+        world_expect_same(e, &after, right);
     } else {
         expect_ok(w->context, status, e->name);
     }
@@ -98,7 +84,7 @@ static int fail_entries(bool device_functions) {
         /* Without them the same functions are asked for the same: what makes handles will do. */
         if (!device_functions && (entries[i].flags & HOT)) continue;
         open_watched(device_functions);
-        run_entry(&entries[i], &right);
+        world_run(w, &entries[i], &right);
         close_watched(entries[i].name);
         while (n < ALLOCATIONS_MAX && fail_nth(&entries[i], device_functions, n, &right)) n++;
         expect(n < ALLOCATIONS_MAX, "%s never succeeds", entries[i].name);

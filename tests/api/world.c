@@ -351,3 +351,16 @@ const entry entries[] = {
     { "qmm_compare", compare, HOT },
 };
 const size_t entry_count = COUNT_OF(entries);
+
+void world_run(world *w, const entry *e, outcome *o) {
+    world_poison(w);
+    expect_ok(w->context, e->call(w, w->context), e->name);
+    expect_ok(w->context, qmm_context_synchronize(w->context), e->name);
+    world_read(w, w->out, 0, o->out, WORLD_BYTES);
+    o->results = w->results;
+}
+
+void world_expect_same(const entry *e, const outcome *got, const outcome *right) {
+    expect_bytes(got->out, right->out, WORLD_BYTES, e->name);
+    expect_bytes(&got->results, &right->results, sizeof got->results, e->name);
+}

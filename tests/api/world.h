@@ -75,4 +75,14 @@ enum {
 extern const entry entries[];
 extern const size_t entry_count;
 
+/* What an entry gives when nothing fails. */
+typedef struct outcome {
+    unsigned char out[WORLD_BYTES];
+    host_results results;
+} outcome;
+
+/* Poisons, calls and waits; the call must succeed. */
+void world_run(world *w, const entry *e, outcome *o);
+void world_expect_same(const entry *e, const outcome *got, const outcome *right);
+
 #endif

@@ -111,25 +111,6 @@ static void test_open_host_memory(void **state) {
 
 /* ---- every function ----------------------------------------------------------------------------------------------- */
 
-/* What the entry gives when nothing fails. */
-typedef struct outcome {
-    unsigned char out[WORLD_BYTES];
-    host_results results;
-} outcome;
-
-static void run_entry(const entry *e, outcome *o) {
-    world_poison(w);
-    expect_ok(w->context, e->call(w, w->context), e->name);
-    expect_ok(w->context, qmm_context_synchronize(w->context), e->name);
-    world_read(w, w->out, 0, o->out, WORLD_BYTES);
-    o->results = w->results;
-}
-
-static void expect_same(const entry *e, const outcome *got, const outcome *right) {
-    expect_bytes(got->out, right->out, WORLD_BYTES, e->name);
-    expect_bytes(&got->results, &right->results, sizeof got->results, e->name);
-}
-
 static void open_world(const qmm_context_options *options) {
     world_open(w, options);
 }
@@ -162,8 +143,8 @@ static bool fail_first_call(const entry *e, const char *kind, int n, const outco
                live_objects());
         if (!world_unharmed(w)) print_error("    ^ %s: %s %d\n", e->name, kind, n);
         expect(!w->context->failed, "%s: out of memory made the device fail", e->name);
-        run_entry(e, &after);
-        expect_same(e, &after, right);
+        world_run(w, e, &after);
+        world_expect_same(e, &after, right);
     } else {
         expect_ok(w->context, status, e->name);
     }
@@ -177,7 +158,7 @@ static void test_first_calls(void **state) {
     (void)state;
     for (size_t i = 0; i < entry_count; i++) {
         open_world(NULL);
-        run_entry(&entries[i], &right);
+        world_run(w, &entries[i], &right);
         close_world(entries[i].name);
         for (size_t k = 0; k < COUNT_OF(kinds); k++) {
             int n = 1;
@@ -214,8 +195,8 @@ static bool fail_any_call(const entry *e, int n, const outcome *right) {
     leaks = simulator_get("leaks");
     expect(!w->context->failed, "%s: call %d made the device fail", e->name, n);
     if (failed && status != QMM_OK) {
-        run_entry(e, &after);
-        expect_same(e, &after, right);
+        world_run(w, e, &after);
+        world_expect_same(e, &after, right);
     }
     return failed;
 }
@@ -228,7 +209,7 @@ static void test_any_call(void **state) {
         long long live;
         int n = 1;
         open_world(NULL);
-        run_entry(&entries[i], &right);
+        world_run(w, &entries[i], &right);
         live = live_objects();
         while (n < FAILURES_MAX && fail_any_call(&entries[i], n, &right)) n++;
         expect(n < FAILURES_MAX, "%s never succeeds", entries[i].name);
@@ -255,7 +236,7 @@ static void test_host_memory(void **state) {
         watch_init(&the_watch, false);
         options.allocator = &the_watch.allocator;
         open_world(&options);
-        run_entry(e, &right);
+        world_run(w, e, &right);
         for (int n = 1; n < FAILURES_MAX; n++) {
             qmm_status status;
             world_poison(w);
@@ -265,8 +246,8 @@ static void test_host_memory(void **state) {
             if (status == QMM_OK) break;
             failed++;
             expect_error(w->context, status, QMM_OUT_OF_MEMORY, NULL);
-            run_entry(e, &after);
-            expect_same(e, &after, &right);
+            world_run(w, e, &after);
+            world_expect_same(e, &after, &right);
         }
         close_world(e->name);
         expect(the_watch.live == 0 && the_watch.faults == 0, "%s leaves %lld", e->name, (long long)the_watch.live);

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "api/support.h"
+#include "api/start.h"
 #include "process.h"
 
 static const char *simulator, *no_driver;
@@ -29,55 +29,9 @@ typedef struct machine {
 
 /* ---- what must hold on every such machine -------------------------------------------------------------------------- */
 
-static void expect_cpu_works(const char *device) {
-    static const int8_t a[6] = { 1, -2, 3, -4, 5, -128 }, b[6] = { 7, 8, -9, 10, 11, -128 };
-    static const int32_t wanted[4] = { 1 * 7 - 2 * -9 + 3 * 11, 1 * 8 - 2 * 10 + 3 * -128, -4 * 7 + 5 * -9 - 128 * 11,
-                                       -4 * 8 + 5 * 10 + 128 * 128 };
-    qmm_context *context;
-    qmm_device_info info = QMM_DEVICE_INFO_INIT;
-    qmm_tensor ta, tb, tc;
-    int32_t c[4] = { 0 };
-    if (!expect(qmm_context_open(device, NULL, &context) == QMM_OK, "%s does not open", device)) return;
-    expect_ok(context, qmm_context_get_device_info(context, &info), "info");
-    expect(strcmp(info.name, "cpu") == 0, "%s is %s", device, info.name);
-    ta = qmm_matrix(make_buffer(context, a, sizeof a), QMM_S8, 2, 3);
-    tb = qmm_matrix(make_buffer(context, b, sizeof b), QMM_S8, 3, 2);
-    tc = qmm_matrix(make_buffer(context, NULL, sizeof c), QMM_S32, 2, 2);
-    expect_ok(context, qmm_matmul(context, NULL, &ta, &tb, &tc), "matmul");
-    expect_ok(context, qmm_buffer_download(context, tc.buffer, 0, c, sizeof c), "download");
-    expect_bytes(c, wanted, sizeof c, "c");
-    qmm_context_close(context);
-}
-
-static void find_backend(qmm_backend_info *cuda) {
-    bool found = false;
-    for (int i = 0; i < qmm_backend_count() && !found; i++) {
-        *cuda = (qmm_backend_info)QMM_BACKEND_INFO_INIT;
-        expect(qmm_backend_get_info(i, cuda) == QMM_OK, "backend %d", i);
-        found = strcmp(cuda->name, "cuda") == 0;
-    }
-    expect(found, "there is no backend 'cuda'");
-}
-
 static void expect_unusable(void *argument) {
     const machine *m = argument;
-    qmm_backend_info cuda;
-    qmm_context *context = NULL;
-    qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
-    char text[512] = "";
-    options.error_text = text;
-    options.error_text_size = sizeof text;
-    find_backend(&cuda);
-    print_message("             %s\n", cuda.reason);
-    expect(cuda.devices == 0, "%d devices", (int)cuda.devices);
-    expect(cuda.reason[0] != '\0' && (!m->says || strstr(cuda.reason, m->says)), "the reason is '%s', not '%s'",
-           cuda.reason, m->says ? m->says : "any");
-    expect(qmm_context_open("cuda", &options, &context) == QMM_NO_DEVICE && !context, "cuda opens");
-    expect(strstr(text, cuda.reason) != NULL, "the error is '%s'", text);
-    expect(qmm_context_open("cuda:1", NULL, &context) == QMM_NO_DEVICE, "cuda:1 opens");
-    expect(qmm_device_count() == 1, "%d devices in all", qmm_device_count());
-    expect_cpu_works("cpu");
-    expect_cpu_works("auto");
+    expect_no_device("cuda", m->says);
 }
 
 /* A device is listed; opening it fails with these words. */
@@ -89,7 +43,7 @@ static void expect_refused(void *argument) {
     char text[512] = "";
     options.error_text = text;
     options.error_text_size = sizeof text;
-    find_backend(&cuda);
+    find_backend("cuda", &cuda);
     expect(cuda.devices == 1, "%d devices: %s", (int)cuda.devices, cuda.reason);
     for (int again = 0; again < 2; again++) {
         expect(qmm_context_open("cuda", &options, &context) == QMM_NO_DEVICE && !context, "cuda opens");
@@ -168,7 +122,7 @@ static void no_image(void **state) {
 static void check_as_it_is(void *argument) {
     qmm_backend_info cuda;
     (void)argument;
-    find_backend(&cuda);
+    find_backend("cuda", &cuda);
     expect((cuda.devices == 0) == (cuda.reason[0] != '\0'), "%d devices, '%s'", (int)cuda.devices, cuda.reason);
     expect_cpu_works("cpu");
 }

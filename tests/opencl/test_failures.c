@@ -134,25 +134,6 @@ static void test_open_host_memory(void **state) {
 
 /* ---- every function ------------------------------------------------------------------------------------------- */
 
-/* What the entry gives when nothing fails. */
-typedef struct outcome {
-    unsigned char out[WORLD_BYTES];
-    host_results results;
-} outcome;
-
-static void run_entry(const entry *e, outcome *o) {
-    world_poison(w);
-    expect_ok(w->context, e->call(w, w->context), e->name);
-    expect_ok(w->context, qmm_context_synchronize(w->context), e->name);
-    world_read(w, w->out, 0, o->out, WORLD_BYTES);
-    o->results = w->results;
-}
-
-static void expect_same(const entry *e, const outcome *got, const outcome *right) {
-    expect_bytes(got->out, right->out, WORLD_BYTES, e->name);
-    expect_bytes(&got->results, &right->results, sizeof got->results, e->name);
-}
-
 static void close_world(const char *what) {
     world_close(w);
     expect_nothing_live(what);
@@ -180,8 +161,8 @@ static bool fail_first_call(const entry *e, const kind *k, int n, const outcome 
                live_objects());
         if (!world_unharmed(w)) print_error("    ^ %s: %s %d\n", e->name, k->function, n);
         expect(!w->context->failed, "%s: out of memory made the device fail", e->name);
-        run_entry(e, &after);
-        expect_same(e, &after, right);
+        world_run(w, e, &after);
+        world_expect_same(e, &after, right);
     } else {
         expect_ok(w->context, status, e->name);
     }
@@ -198,7 +179,7 @@ static void test_building(void **state) {
     for (size_t i = 0; i < entry_count; i++) {
         if (strcmp(entries[i].name, names[0]) != 0 && strcmp(entries[i].name, names[1]) != 0) continue;
         world_open(w, NULL);
-        run_entry(&entries[i], &right);
+        world_run(w, &entries[i], &right);
         close_world(entries[i].name);
         for (size_t k = 0; k < COUNT_OF(building); k++) {
             int n = 1;
@@ -218,7 +199,7 @@ static void test_first_calls(void **state) {
     keep_programs();
     for (size_t i = 0; i < entry_count; i++) {
         world_open(w, NULL);
-        run_entry(&entries[i], &right);
+        world_run(w, &entries[i], &right);
         close_world(entries[i].name);
         for (size_t k = 0; k < COUNT_OF(kinds); k++) {
             int n = 1;
@@ -255,8 +236,8 @@ static bool fail_any_call(const entry *e, int n, const outcome *right) {
     }
     expect(!w->context->failed, "%s: call %d made the device fail", e->name, n);
     if (failed && status != QMM_OK) {
-        run_entry(e, &after);
-        expect_same(e, &after, right);
+        world_run(w, e, &after);
+        world_expect_same(e, &after, right);
     }
     return failed;
 }
@@ -270,7 +251,7 @@ static void test_any_call(void **state) {
         long long before;
         int n = 1;
         world_open(w, NULL);
-        run_entry(&entries[i], &right);
+        world_run(w, &entries[i], &right);
         before = live_objects();
         while (n < FAILURES_MAX && fail_any_call(&entries[i], n, &right)) n++;
         expect(n < FAILURES_MAX, "%s never succeeds", entries[i].name);
@@ -296,7 +277,7 @@ static void test_host_memory(void **state) {
         watch_init(&the_watch, false);
         options.allocator = &the_watch.allocator;
         world_open(w, &options);
-        run_entry(e, &right);
+        world_run(w, e, &right);
         for (int n = 1; n < FAILURES_MAX; n++) {
             qmm_status status;
             world_poison(w);
@@ -306,8 +287,8 @@ static void test_host_memory(void **state) {
             if (status == QMM_OK) break;
             failed++;
             expect_error(w->context, status, QMM_OUT_OF_MEMORY, NULL);
-            run_entry(e, &after);
-            expect_same(e, &after, &right);
+            world_run(w, e, &after);
+            world_expect_same(e, &after, &right);
         }
         close_world(e->name);
         expect(the_watch.live == 0 && the_watch.faults == 0, "%s leaves %lld", e->name, (long long)the_watch.live);

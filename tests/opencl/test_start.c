@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "api/support.h"
+#include "api/start.h"
 #include "cuda/process.h"
 
 static const char *shim, *no_loader, *empty_folder;
@@ -30,55 +30,9 @@ typedef struct machine {
 
 /* ---- what must hold on every such machine --------------------------------------------------------------------- */
 
-static void expect_cpu_works(const char *device) {
-    static const int8_t a[6] = { 1, -2, 3, -4, 5, -128 }, b[6] = { 7, 8, -9, 10, 11, -128 };
-    static const int32_t wanted[4] = { 1 * 7 - 2 * -9 + 3 * 11, 1 * 8 - 2 * 10 + 3 * -128, -4 * 7 + 5 * -9 - 128 * 11,
-                                       -4 * 8 + 5 * 10 + 128 * 128 };
-    qmm_context *context;
-    qmm_device_info info = QMM_DEVICE_INFO_INIT;
-    qmm_tensor ta, tb, tc;
-    int32_t c[4] = { 0 };
-    if (!expect(qmm_context_open(device, NULL, &context) == QMM_OK, "%s does not open", device)) return;
-    expect_ok(context, qmm_context_get_device_info(context, &info), "info");
-    expect(strcmp(info.name, "cpu") == 0, "%s is %s", device, info.name);
-    ta = qmm_matrix(make_buffer(context, a, sizeof a), QMM_S8, 2, 3);
-    tb = qmm_matrix(make_buffer(context, b, sizeof b), QMM_S8, 3, 2);
-    tc = qmm_matrix(make_buffer(context, NULL, sizeof c), QMM_S32, 2, 2);
-    expect_ok(context, qmm_matmul(context, NULL, &ta, &tb, &tc), "matmul");
-    expect_ok(context, qmm_buffer_download(context, tc.buffer, 0, c, sizeof c), "download");
-    expect_bytes(c, wanted, sizeof c, "c");
-    qmm_context_close(context);
-}
-
-static void find_backend(qmm_backend_info *opencl) {
-    bool found = false;
-    for (int i = 0; i < qmm_backend_count() && !found; i++) {
-        *opencl = (qmm_backend_info)QMM_BACKEND_INFO_INIT;
-        expect(qmm_backend_get_info(i, opencl) == QMM_OK, "backend %d", i);
-        found = strcmp(opencl->name, "opencl") == 0;
-    }
-    expect(found, "there is no backend 'opencl'");
-}
-
 static void expect_unusable(void *argument) {
     const machine *m = argument;
-    qmm_backend_info opencl;
-    qmm_context *context = NULL;
-    qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
-    char text[512] = "";
-    options.error_text = text;
-    options.error_text_size = sizeof text;
-    find_backend(&opencl);
-    print_message("             %s\n", opencl.reason);
-    expect(opencl.devices == 0, "%d devices", (int)opencl.devices);
-    expect(opencl.reason[0] != '\0' && (!m->says || strstr(opencl.reason, m->says)), "the reason is '%s', not '%s'",
-           opencl.reason, m->says ? m->says : "any");
-    expect(qmm_context_open("opencl", &options, &context) == QMM_NO_DEVICE && !context, "opencl opens");
-    expect(strstr(text, opencl.reason) != NULL, "the error is '%s'", text);
-    expect(qmm_context_open("opencl:1", NULL, &context) == QMM_NO_DEVICE, "opencl:1 opens");
-    expect(qmm_device_count() == 1, "%d devices in all", qmm_device_count());
-    expect_cpu_works("cpu");
-    expect_cpu_works("auto");
+    expect_no_device("opencl", m->says);
 }
 
 /* A device is listed; opening it fails, again and again. */
@@ -90,7 +44,7 @@ static void expect_refused(void *argument) {
     char text[512] = "";
     options.error_text = text;
     options.error_text_size = sizeof text;
-    find_backend(&opencl);
+    find_backend("opencl", &opencl);
     expect(opencl.devices >= 1, "no device: %s", opencl.reason);
     for (int again = 0; again < 2; again++) {
         const qmm_status status = qmm_context_open("opencl", &options, &context);
@@ -182,7 +136,7 @@ static void device_that_does_not_open(void **state) {
 static void check_as_it_is(void *argument) {
     qmm_backend_info opencl;
     (void)argument;
-    find_backend(&opencl);
+    find_backend("opencl", &opencl);
     expect((opencl.devices == 0) == (opencl.reason[0] != '\0'), "%d devices, '%s'", (int)opencl.devices, opencl.reason);
     expect_cpu_works("cpu");
 }
