@@ -102,7 +102,7 @@ static void print_text(const qmm_device_info *device, const digits_data *data, c
 
 static void print_json(const qmm_device_info *device, const digits_data *data, const digits_result *results) {
     fputs("{\n  \"device\": ", stdout);
-    json_string(stdout, device->name);
+    json_print_string(stdout, device->name);
     printf(",\n  \"images\": %lld,\n  \"results\": [", (long long)data->images.shape[0]);
     for (int i = 0; i < DIGITS_FORMATS; i++) {
         const digits_result *r = &results[i];
@@ -111,7 +111,7 @@ static void print_json(const qmm_device_info *device, const digits_data *data, c
             i ? "," : "", r->name, r->weights, r->inputs, (long long)r->right, (long long)r->same);
         printf("\"weight_bytes\": %zu, \"seconds\": %.9f, \"checksum\": \"%08x\", \"sqnr_db\": ", r->weight_bytes,
                r->seconds, (unsigned)r->checksum);
-        json_number(stdout, r->sqnr_db);
+        json_print_number(stdout, r->sqnr_db);
         putchar('}');
     }
     fputs("\n  ]\n}\n", stdout);

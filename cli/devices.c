@@ -47,7 +47,7 @@ static void print_text(void) {
 
 static void print_member(const char *key, const char *text) {
     printf("\"%s\": ", key);
-    json_string(stdout, text);
+    json_print_string(stdout, text);
     fputs(", ", stdout);
 }
 

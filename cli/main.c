@@ -18,6 +18,9 @@ static const command commands[] = {
     { "demo", cmd_demo, "run a small network in float, int8 and int4, and compare" },
     { "validate", cmd_validate, "check a device's kernels against the reference, bit for bit" },
     { "quantize", cmd_quantize, "quantize a .npy file" },
+    { "bench", cmd_bench, "measure a device's kernels, beside their peers" },
+    { "tune", cmd_tune, "measure which kernels are fastest for given shapes, and keep that in a file" },
+    { "explain", cmd_explain, "print which kernel a matmul would run, and why no other" },
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])

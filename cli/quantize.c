@@ -194,17 +194,11 @@ typedef struct job {
     qmm_error_measure error;
 } job;
 
-#define TRY(call)                                    \
-    do {                                             \
-        const qmm_status try_status = (call);        \
-        if (try_status != QMM_OK) return try_status; \
-    } while (0)
-
 static qmm_status create_tensor(job *j, qmm_type type, int64_t rows, int64_t cols, int64_t batch, qmm_tensor *t) {
     qmm_buffer *buffer;
     size_t bytes;
-    TRY(qmm_matrix_bytes(type, rows, cols, batch, &bytes));
-    TRY(qmm_buffer_create(j->context, bytes, &buffer));
+    CLI_TRY(qmm_matrix_bytes(type, rows, cols, batch, &bytes));
+    CLI_TRY(qmm_buffer_create(j->context, bytes, &buffer));
     *t = qmm_matrix(buffer, type, rows, cols);
     t->batch = batch;
     t->batch_stride = rows * t->row_stride;
@@ -216,9 +210,9 @@ static qmm_status create_tensors(job *j, const npy_array *input) {
     const int64_t batch = input->dims == 3 ? input->shape[0] : 1;
     const int64_t rows = input->dims < 2 ? 1 : input->shape[input->dims - 2];
     const int64_t cols = input->dims < 1 ? 1 : input->shape[input->dims - 1];
-    TRY(create_tensor(j, input->type == NPY_F4 ? QMM_F32 : QMM_F16, rows, cols, batch, &j->x));
-    TRY(create_tensor(j, (qmm_type)j->a->type, rows, cols, batch, &j->q));
-    TRY(create_tensor(j, QMM_F32, rows, cols, batch, &j->restored));
+    CLI_TRY(create_tensor(j, input->type == NPY_F4 ? QMM_F32 : QMM_F16, rows, cols, batch, &j->x));
+    CLI_TRY(create_tensor(j, (qmm_type)j->a->type, rows, cols, batch, &j->q));
+    CLI_TRY(create_tensor(j, QMM_F32, rows, cols, batch, &j->restored));
     return qmm_buffer_upload(j->context, j->x.buffer, 0, input->data, input->bytes);
 }
 
@@ -230,8 +224,8 @@ static qmm_status quantize_static(job *j) {
     range.type = (qmm_type)j->a->type;
     range.bits = (int32_t)j->a->bits;
     if (j->a->percentile > 0.0) range.percentile = j->a->percentile;
-    TRY(qmm_find_range(j->context, &j->x, &range, &min, &max));
-    TRY(qmm_choose_params(min, max, range.type, range.bits, range.symmetric, &j->quant.scale_value,
+    CLI_TRY(qmm_find_range(j->context, &j->x, &range, &min, &max));
+    CLI_TRY(qmm_choose_params(min, max, range.type, range.bits, range.symmetric, &j->quant.scale_value,
                           &j->quant.zero_value));
     return qmm_quantize(j->context, &j->x, &j->quant, &j->q);
 }
@@ -247,22 +241,22 @@ static void scale_shape(const arguments *a, const qmm_tensor *x, int64_t *rows, 
 static qmm_status quantize_dynamic(job *j) {
     int64_t rows, cols;
     scale_shape(j->a, &j->x, &rows, &cols);
-    TRY(create_tensor(j, QMM_F32, rows, cols, j->x.batch, &j->scale));
+    CLI_TRY(create_tensor(j, QMM_F32, rows, cols, j->x.batch, &j->scale));
     j->quant.scale = &j->scale;
     if (j->a->asymmetric) {
-        TRY(create_tensor(j, QMM_S32, rows, cols, j->x.batch, &j->zero));
+        CLI_TRY(create_tensor(j, QMM_S32, rows, cols, j->x.batch, &j->zero));
         j->quant.zero = &j->zero;
     }
     return qmm_quantize_dynamic(j->context, &j->x, &j->quant, &j->q);
 }
 
 static qmm_status compute(job *j, const npy_array *input) {
-    TRY(create_tensors(j, input));
+    CLI_TRY(create_tensors(j, input));
     j->quant.granularity = (qmm_granularity)j->a->granularity;
     j->quant.group_size = j->a->group_size;
     j->quant.bits = (int32_t)j->a->bits;
-    TRY(j->dynamic ? quantize_dynamic(j) : quantize_static(j));
-    TRY(qmm_dequantize(j->context, &j->q, &j->quant, &j->restored));
+    CLI_TRY(j->dynamic ? quantize_dynamic(j) : quantize_static(j));
+    CLI_TRY(qmm_dequantize(j->context, &j->q, &j->quant, &j->restored));
     return qmm_measure_error(j->context, &j->x, &j->restored, &j->error);
 }
 
@@ -286,7 +280,7 @@ static qmm_status download(job *j, const qmm_tensor *t, void *target) {
 
 static qmm_status download_codes(job *j, const npy_array *input) {
     const bool packed = qmm_type_bits(j->q.type) == 4;
-    TRY(download(j, &j->q, j->codes));
+    CLI_TRY(download(j, &j->q, j->codes));
     if (packed && input->count > 0) unpack4(j->codes, j->q.batch * j->q.rows, j->q.cols, j->q.type == QMM_S4);
     return QMM_OK;
 }
@@ -297,7 +291,7 @@ static qmm_status download_parameters(job *j) {
         memcpy(j->zeros, &j->quant.zero_value, sizeof j->quant.zero_value);
         return QMM_OK;
     }
-    TRY(download(j, &j->scale, j->scales));
+    CLI_TRY(download(j, &j->scale, j->scales));
     return j->a->asymmetric ? download(j, &j->zero, j->zeros) : QMM_OK; /* symmetric: they stay 0 */
 }
 

@@ -48,12 +48,14 @@ function(qmm_add_python_test name script)
     qmm_set_test_properties(${name} "python;${arg_LABELS}" "${arg_TIMEOUT}")
 endfunction()
 
-# Only the tests of OpenCL look for this machine's OpenCL drivers: what those do is not to be seen in the others.
+# Only the tests of OpenCL look for this machine's OpenCL drivers: what those do is not to be seen in the others. No test
+# takes the kernel choices of whoever runs it.
 function(qmm_set_test_properties name labels timeout)
-    set_tests_properties(${name} PROPERTIES LABELS "${labels}")
+    set(environment "QMM_TUNING_FILE=unset:")
     if(NOT "opencl" IN_LIST labels)
-        set_tests_properties(${name} PROPERTIES ENVIRONMENT_MODIFICATION "QMM_OPENCL_LIBRARY=set:none")
+        list(APPEND environment "QMM_OPENCL_LIBRARY=set:none")
     endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${labels}" ENVIRONMENT_MODIFICATION "${environment}")
     if(timeout)
         set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout})
     endif()

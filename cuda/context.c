@@ -124,8 +124,6 @@ qmm_status qmmi_cuda_open(qmm_context *context, int device, const qmm_context_op
     if (!s) return qmmi_fail(context, QMM_OUT_OF_MEMORY, "qmm_context_open", "no memory for the CUDA device");
     *s = (qmmi_cuda_state){ .driver = qmmi_cuda_driver_load(), .facts = qmmi_cuda_device_facts(device) };
     context->device_state = s;
-    if (options->tuning_file)
-        qmmi_log(context, QMM_LOG_WARNING, "tuning_file is not read: the CUDA device has nothing to tune yet");
     result = s->driver->cuDevicePrimaryCtxRetain(&s->primary, s->facts->handle);
     if (result != CU_SUCCESS) {
         s->primary = NULL;

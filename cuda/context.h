@@ -113,4 +113,11 @@ qmm_status qmmi_cuda_staging_open(qmm_context *context);
 void qmmi_cuda_staging_close(qmm_context *context);
 qmm_status qmmi_cuda_staging_drain(qmm_context *context);
 
+/* ---- timers (timer.c): backend slots ------------------------------------------------------------------------------ */
+
+qmm_status qmmi_cuda_timer_create(qmm_context *context, void **pair);
+qmm_status qmmi_cuda_timer_record(qmm_context *context, void *pair, bool end);
+qmm_status qmmi_cuda_timer_seconds(qmm_context *context, void *pair, double *seconds);
+void qmmi_cuda_timer_free(qmm_context *context, void *pair);
+
 #endif

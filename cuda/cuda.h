@@ -6,6 +6,7 @@
 
 #include "../host/backend.h"
 #include "../host/share.h"
+#include "estimate.h"
 #include "kernels.h"
 
 /* context->capabilities */
@@ -20,6 +21,7 @@ typedef struct qmmi_cuda_device {
     int compute_major, compute_minor;
     int multiprocessors;
     int l2_bytes;
+    qmmi_cuda_rates rates;
 } qmmi_cuda_device;
 
 const qmmi_cuda_device *qmmi_cuda_device_of(const qmm_context *context);

@@ -96,6 +96,10 @@ static void read_entry(const qmmi_cuda_driver *driver, int number, entry *e) {
                                           .compute_minor = info->compute_minor,
                                           .multiprocessors = info->compute_units > 0 ? info->compute_units : 1,
                                           .l2_bytes = attribute(driver, CU_DEVICE_L2_BYTES, e->facts.handle) };
+    e->facts.device.rates =
+        qmmi_cuda_rates_of(info->compute_major, info->compute_minor, e->facts.device.multiprocessors,
+                           1e3 * attribute(driver, CU_DEVICE_CLOCK_KHZ, e->facts.handle),
+                           (double)info->memory_bandwidth);
 }
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */

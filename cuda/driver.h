@@ -28,6 +28,7 @@ enum {
 
 /* Values of the driver's enums that are passed. */
 enum {
+    CU_DEVICE_CLOCK_KHZ = 13,
     CU_DEVICE_MULTIPROCESSORS = 16,
     CU_DEVICE_MEMORY_CLOCK_KHZ = 36,
     CU_DEVICE_MEMORY_BUS_BITS = 37,
@@ -39,6 +40,7 @@ enum {
     CU_POINTER_MEMORY_TYPE = 2,
     CU_MEMORY_TYPE_HOST = 1,
     CU_STREAM_NON_BLOCKING_FLAG = 1,
+    CU_EVENT_DEFAULT_FLAGS = 0,
     CU_EVENT_NO_TIMING_FLAG = 2,
     CU_CAPTURE_NONE = 0,
     CU_CAPTURE_MODE_RELAXED = 2
@@ -74,6 +76,7 @@ enum {
     X(cuEventDestroy, _v2, (cu_event event))                                                                          \
     X(cuEventRecord, , (cu_event event, cu_stream stream))                                                            \
     X(cuEventSynchronize, , (cu_event event))                                                                         \
+    X(cuEventElapsedTime, , (float *milliseconds, cu_event start, cu_event end))                                      \
     X(cuMemAlloc, _v2, (cu_pointer *memory, size_t bytes))                                                            \
     X(cuMemFree, _v2, (cu_pointer memory))                                                                            \
     X(cuMemHostAlloc, , (void **memory, size_t bytes, unsigned flags))                                                \

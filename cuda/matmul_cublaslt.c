@@ -14,7 +14,7 @@
 #include "../host/checked.h"
 #include "context.h"
 #include "matmul_epilogue.h"
-#include "matmul_prepare.h"
+#include "matmul_estimate.h"
 #include "rows.h"
 
 enum { MULTIPLE = 4 };
@@ -31,7 +31,19 @@ static const qmmi_cuda_matmul_shape shape = { .tile_m = 128,
                                               .blocks_per_multiprocessor = 1,
                                               .packed_4bit = false,
                                               .splits = false,
-                                              .multiple = MULTIPLE };
+                                              .multiple = MULTIPLE,
+                                              .efficiency = 1.0 };
+
+/* For the estimate, where the library has instructions that our kernels have not: the tile that public kernels for them
+ * have, and something off for what is not known of it. */
+static const qmmi_cuda_matmul_shape reckoned = { .tile_m = 128,
+                                                 .tile_n = 256,
+                                                 .tile_k = 128,
+                                                 .blocks_per_multiprocessor = 1,
+                                                 .packed_4bit = false,
+                                                 .splits = true,
+                                                 .multiple = MULTIPLE,
+                                                 .efficiency = 0.9 };
 
 typedef struct plan {
     qmmi_cuda_matmul m;
@@ -46,21 +58,37 @@ static int64_t larger(int64_t x, int64_t y) {
 }
 
 /* Addresses and strides of C that the library can write to. */
-static bool c_is_direct(const qmmi_matmul_problem *p, const qmmi_cuda_matmul *m) {
-    return p->c.type == QMM_S32 && !m->corrects_a && !m->corrects_b && !p->bias.memory && p->n % MULTIPLE == 0 &&
-           (p->m == 1 || p->c.row_stride % MULTIPLE == 0) && (p->batch == 1 || p->c.batch_stride % MULTIPLE == 0);
+static bool c_is_direct(const qmmi_matmul_problem *p) {
+    return p->c.type == QMM_S32 && !qmmi_zero_matters(&p->a) && !qmmi_zero_matters(&p->b) && !p->bias.memory &&
+           p->n % MULTIPLE == 0 && (p->m == 1 || p->c.row_stride % MULTIPLE == 0) &&
+           (p->batch == 1 || p->c.batch_stride % MULTIPLE == 0);
+}
+
+static int64_t multiple_of(int64_t n) {
+    return (n + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+}
+
+/* Rows of a panel. */
+static int64_t panel_rows(const qmmi_matmul_problem *p) {
+    return qmmi_smaller(p->m, larger(PANEL_BYTES / 4 / multiple_of(p->n) / PANEL_ROWS_MIN, 1) * PANEL_ROWS_MIN);
+}
+
+/* Matrices of a panel that is not C itself. */
+static int64_t panel_batches(const qmmi_matmul_problem *p) {
+    const int64_t rows = panel_rows(p);
+    return rows < p->m ? 1 : qmmi_smaller(p->batch, larger(PANEL_BYTES / 4 / multiple_of(p->n) / rows, 1));
 }
 
 static plan make_plan(const qmm_context *context, const qmmi_matmul_problem *p) {
     plan s = { 0 };
     qmmi_cuda_matmul_describe(context, p, &shape, &s.m);
-    s.direct = c_is_direct(p, &s.m);
-    s.n = (p->n + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    s.direct = c_is_direct(p);
+    s.n = multiple_of(p->n);
     s.rows = p->m;
     s.batches = p->batch;
     if (!s.direct) {
-        s.rows = qmmi_smaller(p->m, larger(PANEL_BYTES / 4 / s.n / PANEL_ROWS_MIN, 1) * PANEL_ROWS_MIN);
-        s.batches = s.rows < p->m ? 1 : qmmi_smaller(p->batch, larger(PANEL_BYTES / 4 / s.n / s.rows, 1));
+        s.rows = panel_rows(p);
+        s.batches = panel_batches(p);
     }
     s.accumulators = qmmi_cuda_matmul_workspace(context, p, &shape);
     s.library = s.accumulators;
@@ -117,37 +145,39 @@ const char *qmmi_cuda_matmul_cublaslt_accepts(const qmm_context *context, const 
     return has_algorithms(context, p, &s) ? NULL : "cuBLASLt has no algorithm for this shape";
 }
 
-const char *qmmi_cuda_matmul_cublaslt_declines(const qmm_context *context, const qmmi_problem *problem) {
-    const qmmi_matmul_problem *p = &problem->as.matmul;
-    /* Expected, not measured: a call into the library and a second launch cost some microseconds more than one
-     * launch of ours, which is what our dp4a kernel needs for as many products. */
-    const bool too_small = (double)p->m * (double)p->n * (double)p->k < 64e6;
-    (void)context;
-    return too_small ? "for so few products a kernel of our own is expected to be done sooner" : NULL;
+/* ---- the estimate ----------------------------------------------------------------------------------------------- */
+
+/* Accumulators are written and read once, through the second-level cache as far as it holds those of a panel. Each panel
+ * is a launch of the library and one of the epilogue; library_seconds has the first of them. */
+static double epilogue_seconds(const qmmi_cuda_device *device, const qmmi_matmul_problem *p) {
+    const double matrices = (double)panel_batches(p), panel = 4.0 * (double)panel_rows(p) * matrices * (double)p->n;
+    const double accumulators = 8.0 * (double)p->m * (double)p->n * (double)p->batch;
+    const double in_cache = panel > (double)device->l2_bytes ? (double)device->l2_bytes / panel : 1.0;
+    const double panels = (double)qmmi_parts(p->m, panel_rows(p)) * (double)qmmi_parts(p->batch, panel_batches(p));
+    const qmmi_cuda_work work = { .launches = 2.0 * panels - 1.0,
+                                  .memory_bytes = qmmi_cuda_output_bytes(p) + (1.0 - in_cache) * accumulators,
+                                  .l2_bytes = accumulators };
+    return qmmi_cuda_seconds(&device->rates, &work);
 }
 
-static bool is_refused(const qmm_context *context) {
-    const qmmi_row *rows = context->backend->rows[QMMI_MATMUL];
-    int i = 0;
-    while (rows[i].name && rows[i].run != qmmi_cuda_matmul_cublaslt) i++;
-    return !rows[i].name || context->trust[QMMI_MATMUL][i] >= QMMI_REFUSED;
+/* All but the epilogue. A library that has no better instructions is taken to be as fast as our kernels are. */
+static double library_seconds(const qmm_context *context, const qmmi_problem *problem) {
+    const qmmi_cuda_device *const device = qmmi_cuda_device_of(context);
+    const qmmi_matmul_problem *const p = &problem->as.matmul;
+    qmmi_cuda_work work;
+    if (device->rates.library <= device->rates.mma)
+        return device->compute_major >= 8 ? qmmi_cuda_matmul_mma_estimate(context, problem)
+                                          : qmmi_cuda_matmul_mma_k16_estimate(context, problem);
+    work = qmmi_cuda_tile_work(device, p, &reckoned, device->rates.library);
+    if (c_is_direct(p)) work.memory_bytes += qmmi_cuda_output_bytes(p);
+    return qmmi_cuda_preparation_seconds(device, p, &reckoned) + qmmi_cuda_seconds(&device->rates, &work);
 }
 
-const char *qmmi_cuda_matmul_mma_declines(const qmm_context *context, const qmmi_problem *problem) {
-    const qmmi_cuda_device *device = qmmi_cuda_device_of(context);
-    const qmmi_matmul_problem *p = &problem->as.matmul;
-    const int compute = 10 * device->compute_major + device->compute_minor;
-    /* These devices have instructions for s8 (wgmma; tcgen05, which 10.3 has not for s8) that the library uses and our
-     * mma kernels do not: mma.sync is known to reach 62 to 75 % of wgmma's rate. Where that counts is expected, not
-     * measured: */
-    const bool newer_instructions = compute == 90 || compute == 100 || compute == 110;
-    /* for fewer rows or columns, reading the operands takes most of the time, whoever multiplies; */
-    const bool large = p->m >= 256 && p->n >= 256;
-    /* and accumulators that go through memory, 8 bytes each, cost about what the products of 2,048 k gain. */
-    const bool long_k = p->k >= 2048;
-    const bool preferred = newer_instructions && large && long_k && !is_refused(context) &&
-                           !qmmi_cuda_matmul_cublaslt_accepts(context, problem);
-    return preferred ? "cuBLASLt is expected to be faster here: it has instructions that this kernel has not" : NULL;
+double qmmi_cuda_matmul_cublaslt_estimate(const qmm_context *context, const qmmi_problem *problem) {
+    const qmmi_matmul_problem *const p = &problem->as.matmul;
+    if (!qmmi_cuda_matmul_has_products(p)) return 0;
+    return library_seconds(context, problem) +
+           (c_is_direct(p) ? 0 : epilogue_seconds(qmmi_cuda_device_of(context), p));
 }
 
 size_t qmmi_cuda_matmul_cublaslt_workspace(const qmm_context *context, const qmmi_problem *problem) {

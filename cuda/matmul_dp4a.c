@@ -4,7 +4,7 @@
 #include "matmul_dp4a.h"
 
 #include "../host/context.h"
-#include "matmul_prepare.h"
+#include "matmul_estimate.h"
 #include "rows.h"
 
 static const qmmi_cuda_matmul_shape shape = { .tile_m = QMMI_CUDA_DP4A_TILE_M,
@@ -12,11 +12,17 @@ static const qmmi_cuda_matmul_shape shape = { .tile_m = QMMI_CUDA_DP4A_TILE_M,
                                               .tile_k = QMMI_CUDA_DP4A_TILE_K,
                                               .blocks_per_multiprocessor = QMMI_CUDA_DP4A_BLOCKS,
                                               .packed_4bit = true,
-                                              .splits = true };
+                                              .splits = true,
+                                              .efficiency = 0.7 }; /* loads from shared memory take the rest */
 
 const char *qmmi_cuda_matmul_dp4a_accepts(const qmm_context *context, const qmmi_problem *problem) {
     (void)context;
     return qmmi_canonical_accepts(&problem->as.matmul);
+}
+
+double qmmi_cuda_matmul_dp4a_estimate(const qmm_context *context, const qmmi_problem *problem) {
+    const double dp4a = qmmi_cuda_device_of(context)->rates.dp4a;
+    return qmmi_cuda_matmul_estimate(context, &problem->as.matmul, &shape, dp4a);
 }
 
 size_t qmmi_cuda_matmul_dp4a_workspace(const qmm_context *context, const qmmi_problem *problem) {

@@ -4,7 +4,7 @@
 #include "matmul_mma.h"
 
 #include "../host/context.h"
-#include "matmul_prepare.h"
+#include "matmul_estimate.h"
 #include "rows.h"
 
 /* A tile, and the kernels of it that read B as 8 bits and as 4. */
@@ -20,13 +20,17 @@ static bool has_little_shared(const qmmi_cuda_device *device) {
            device->compute_major == 12;
 }
 
+/* A small tile loads twice the bytes for each product, more than the second-level cache may give. */
+#define SMALL_EFFICIENCY 0.7
+
 static tile large_tile(const qmmi_cuda_device *device) {
     return (tile){ .shape = { .tile_m = QMMI_CUDA_MMA_LARGE_M,
                               .tile_n = QMMI_CUDA_MMA_LARGE_N,
                               .tile_k = QMMI_CUDA_MMA_K,
                               .blocks_per_multiprocessor = has_little_shared(device) ? 1 : QMMI_CUDA_MMA_LARGE_BLOCKS,
                               .packed_4bit = true,
-                              .splits = true },
+                              .splits = true,
+                              .efficiency = 1.0 },
                    .threads = QMMI_CUDA_MMA_LARGE_THREADS,
                    .shared_bytes = QMMI_CUDA_MMA_LARGE_SHARED,
                    .kernel = QMMI_CUDA_matmul_s8_mma_large_kernel,
@@ -39,7 +43,8 @@ static tile small_tile(const qmmi_cuda_device *device) {
                               .tile_k = QMMI_CUDA_MMA_K,
                               .blocks_per_multiprocessor = has_little_shared(device) ? 3 : QMMI_CUDA_MMA_SMALL_BLOCKS,
                               .packed_4bit = true,
-                              .splits = true },
+                              .splits = true,
+                              .efficiency = SMALL_EFFICIENCY },
                    .threads = QMMI_CUDA_MMA_SMALL_THREADS,
                    .shared_bytes = QMMI_CUDA_MMA_SMALL_SHARED,
                    .kernel = QMMI_CUDA_matmul_s8_mma_small_kernel,
@@ -51,7 +56,8 @@ static tile grouped_tile(void) {
                               .tile_n = QMMI_CUDA_MMA_SMALL_N,
                               .tile_k = QMMI_CUDA_MMA_K,
                               .blocks_per_multiprocessor = QMMI_CUDA_MMA_GROUPED_BLOCKS,
-                              .packed_4bit = true },
+                              .packed_4bit = true,
+                              .efficiency = SMALL_EFFICIENCY },
                    .threads = QMMI_CUDA_MMA_SMALL_THREADS,
                    .shared_bytes = QMMI_CUDA_MMA_SMALL_SHARED,
                    .kernel = QMMI_CUDA_matmul_s8_mma_grouped_kernel,
@@ -60,39 +66,45 @@ static tile grouped_tile(void) {
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
 
-/* Time that a problem is expected to take with a tile, in products that one multiprocessor makes meanwhile. All of what
- * follows is reckoned, not measured:
- *   - full rounds of tiles, then one more round, which is divided along K if it would leave half of the blocks idle
- *     (matmul_prepare.c); each block then pays a pass over a tile through memory, worth about 512 k of multiplying it
- *   - `efficiency`, the share of its time in which a tile multiplies. */
-static double expected_time(const qmmi_cuda_matmul_shape *shape, double efficiency, const qmmi_cuda_device *device,
-                            const qmmi_matmul_problem *p) {
-    const int64_t resident = (int64_t)device->multiprocessors * shape->blocks_per_multiprocessor;
-    const int64_t tiles = p->batch * qmmi_parts(p->m, shape->tile_m) * qmmi_parts(p->n, shape->tile_n);
-    const int64_t rest = tiles % resident;
-    const bool splits = 2 * rest <= resident;
-    const double of_split = (double)rest / (double)resident * (double)p->k + (rest > 0 ? 512.0 : 0.0);
-    const double of_rest = splits && of_split < (double)p->k ? of_split : rest > 0 ? (double)p->k : 0.0;
-    const double k = (double)(tiles / resident) * (double)p->k + of_rest;
-    return k * shape->blocks_per_multiprocessor * shape->tile_m * shape->tile_n / efficiency;
+/* A problem's variant is one more than the number here; 0 leaves the choice to the row. */
+enum { LARGE, SMALL, TILES };
+
+const char *const qmmi_cuda_matmul_mma_variants[TILES + 1] = { [LARGE] = "large", [SMALL] = "small" };
+
+static double seconds_of(const qmm_context *context, const qmmi_matmul_problem *p, const tile *t) {
+    return qmmi_cuda_matmul_estimate(context, p, &t->shape, qmmi_cuda_device_of(context)->rates.mma);
+}
+
+/* The tile that takes less time by the row's own estimate; where that is the memory's, the one that multiplies less. */
+static int faster_tile(const qmm_context *context, const qmmi_matmul_problem *p, const tile tiles[TILES]) {
+    const qmmi_cuda_device *const device = qmmi_cuda_device_of(context);
+    const double large = seconds_of(context, p, &tiles[LARGE]), small = seconds_of(context, p, &tiles[SMALL]);
+    if (large < small || small < large) return large < small ? LARGE : SMALL;
+    return qmmi_cuda_tile_products(device, p, &tiles[LARGE].shape) <=
+                   qmmi_cuda_tile_products(device, p, &tiles[SMALL].shape)
+               ? LARGE
+               : SMALL;
 }
 
 static tile choose(const qmm_context *context, const qmmi_matmul_problem *p) {
-    const qmmi_cuda_device *device = qmmi_cuda_device_of(context);
-    const tile large = large_tile(device), small = small_tile(device);
-    /* A small tile loads twice the bytes for each product, more than the second-level cache may give. */
-    const double large_efficiency = 1.0, small_efficiency = 0.7;
-    const bool large_is_faster = expected_time(&large.shape, large_efficiency, device, p) <=
-                                 expected_time(&small.shape, small_efficiency, device, p);
+    const qmmi_cuda_device *const device = qmmi_cuda_device_of(context);
+    const tile tiles[TILES] = { [LARGE] = large_tile(device), [SMALL] = small_tile(device) };
     if (qmmi_grouped(p)) return grouped_tile();
-    return large_is_faster ? large : small;
+    return tiles[p->variant > 0 ? p->variant - 1 : faster_tile(context, p, tiles)];
 }
 
 /* ---- the row ----------------------------------------------------------------------------------------------------- */
 
 const char *qmmi_cuda_matmul_mma_accepts(const qmm_context *context, const qmmi_problem *problem) {
+    const qmmi_matmul_problem *p = &problem->as.matmul;
     (void)context;
-    return qmmi_canonical_accepts(&problem->as.matmul);
+    if (p->variant != 0 && qmmi_grouped(p)) return "factors per group of K have one tile, which is no variant";
+    return qmmi_canonical_accepts(p);
+}
+
+double qmmi_cuda_matmul_mma_estimate(const qmm_context *context, const qmmi_problem *problem) {
+    const tile t = choose(context, &problem->as.matmul);
+    return seconds_of(context, &problem->as.matmul, &t);
 }
 
 size_t qmmi_cuda_matmul_mma_workspace(const qmm_context *context, const qmmi_problem *problem) {

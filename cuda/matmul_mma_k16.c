@@ -4,7 +4,7 @@
 #include "matmul_mma_k16.h"
 
 #include "../host/context.h"
-#include "matmul_prepare.h"
+#include "matmul_estimate.h"
 #include "rows.h"
 
 static const qmmi_cuda_matmul_shape plain_shape = { .tile_m = QMMI_CUDA_MMA_K16_M,
@@ -12,13 +12,15 @@ static const qmmi_cuda_matmul_shape plain_shape = { .tile_m = QMMI_CUDA_MMA_K16_
                                                     .tile_k = QMMI_CUDA_MMA_K16_K,
                                                     .blocks_per_multiprocessor = QMMI_CUDA_MMA_K16_BLOCKS,
                                                     .packed_4bit = true,
-                                                    .splits = true };
+                                                    .splits = true,
+                                                    .efficiency = 1.0 };
 
 static const qmmi_cuda_matmul_shape grouped_shape = { .tile_m = QMMI_CUDA_MMA_K16_GROUPED_M,
                                                       .tile_n = QMMI_CUDA_MMA_K16_GROUPED_N,
                                                       .tile_k = QMMI_CUDA_MMA_K16_K,
                                                       .blocks_per_multiprocessor = QMMI_CUDA_MMA_K16_GROUPED_BLOCKS,
-                                                      .packed_4bit = true };
+                                                      .packed_4bit = true,
+                                                      .efficiency = 0.7 };
 
 static const qmmi_cuda_matmul_shape *shape_of(const qmmi_matmul_problem *p) {
     return qmmi_grouped(p) ? &grouped_shape : &plain_shape;
@@ -27,6 +29,11 @@ static const qmmi_cuda_matmul_shape *shape_of(const qmmi_matmul_problem *p) {
 const char *qmmi_cuda_matmul_mma_k16_accepts(const qmm_context *context, const qmmi_problem *problem) {
     (void)context;
     return qmmi_canonical_accepts(&problem->as.matmul);
+}
+
+double qmmi_cuda_matmul_mma_k16_estimate(const qmm_context *context, const qmmi_problem *problem) {
+    const qmmi_matmul_problem *p = &problem->as.matmul;
+    return qmmi_cuda_matmul_estimate(context, p, shape_of(p), qmmi_cuda_device_of(context)->rates.mma_k16);
 }
 
 size_t qmmi_cuda_matmul_mma_k16_workspace(const qmm_context *context, const qmmi_problem *problem) {

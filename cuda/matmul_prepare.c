@@ -14,8 +14,7 @@
 
 typedef struct plan {
     qmmi_cuda_matmul m;                      /* but for the addresses in the workspace */
-    int64_t b_rows;                          /* of its canonical form: N, or more */
-    bool pack_a, pack_b, sum_a, sum_b;       /* what prepare makes ... */
+    qmmi_cuda_needs needs;                   /* what prepare makes ... */
     size_t a_codes, b_codes, a_sums, b_sums; /* ... and where in the workspace */
     size_t partials, arrived, bytes;
 } plan;
@@ -39,6 +38,15 @@ static bool is_direct(const qmmi_matmul_problem *p, const qmmi_operand *o, int64
     if (!o->packed) return o->type == QMM_S8 && (o->k_stride == 1 || p->k == 1) && qmmi_groups_lie_direct(p);
     return (qmm_type_bits(o->type) == 8 || shape->packed_4bit) &&
            (qmmi_packed_group(p) == p->group_size || qmmi_groups_lie_direct(p));
+}
+
+qmmi_cuda_needs qmmi_cuda_matmul_needs(const qmmi_matmul_problem *p, const qmmi_cuda_matmul_shape *shape) {
+    const int64_t b_rows = shape->multiple ? qmmi_parts(p->n, shape->multiple) * shape->multiple : p->n;
+    return (qmmi_cuda_needs){ .b_rows = b_rows,
+                              .pack_a = !is_direct(p, &p->a, p->m, p->m, shape),
+                              .pack_b = !is_direct(p, &p->b, p->n, b_rows, shape),
+                              .sum_a = qmmi_zero_matters(&p->b) && !qmmi_sums_came(p, &p->a),
+                              .sum_b = qmmi_zero_matters(&p->a) && !qmmi_sums_came(p, &p->b) };
 }
 
 static qmmi_cuda_operand direct_operand(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t k) {
@@ -74,23 +82,37 @@ static void set_sums(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_
 
 /* ---- the work ---------------------------------------------------------------------------------------------------- */
 
+/* K as the kernels see it. */
+static int64_t canonical_k(const qmmi_matmul_problem *p) {
+    return p->groups * qmmi_group_k(p->group_size);
+}
+
 /* Tiles in full rounds of all blocks stay whole. What is left over is split if it would leave half of them idle; with
  * factors per group it is not, since the order of the floats' sum is fixed. */
+qmmi_cuda_division qmmi_cuda_divide(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
+                                    const qmmi_cuda_matmul_shape *shape) {
+    qmmi_cuda_division d = { .tiles_m = qmmi_parts(p->m, shape->tile_m),
+                             .tiles_n = qmmi_parts(p->n, shape->tile_n),
+                             .resident = (int64_t)device->multiprocessors * shape->blocks_per_multiprocessor,
+                             .steps = (int32_t)qmmi_parts(canonical_k(p), shape->tile_k) };
+    int64_t sharers;
+    d.tiles = p->batch * d.tiles_m * d.tiles_n;
+    d.full = d.tiles / d.resident;
+    d.rest = d.tiles % d.resident;
+    sharers = qmmi_smaller(d.resident, d.rest * d.steps / qmmi_parts(SHARE_K_MIN, shape->tile_k));
+    if (shape->splits && !qmmi_grouped(p) && 2 * d.rest <= d.resident && sharers > d.rest) d.sharers = sharers;
+    return d;
+}
+
 static void divide(const qmm_context *context, const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
-    const int64_t resident = (int64_t)qmmi_cuda_device_of(context)->multiprocessors * shape->blocks_per_multiprocessor;
-    int64_t tiles, rest, sharers;
-    m->tiles_m = qmmi_parts(m->p.m, shape->tile_m);
-    m->tiles_n = qmmi_parts(m->p.n, shape->tile_n);
-    m->steps = (int32_t)qmmi_parts(m->k, shape->tile_k);
-    tiles = m->p.batch * m->tiles_m * m->tiles_n;
-    rest = tiles % resident;
-    sharers = qmmi_smaller(resident, rest * m->steps / qmmi_parts(SHARE_K_MIN, shape->tile_k));
-    if (shape->splits && !qmmi_grouped(&m->p) && 2 * rest <= resident && sharers > rest) {
-        m->split_tiles = (int32_t)rest;
-        m->split_blocks = (int32_t)sharers;
-    }
-    m->whole_tiles = tiles - m->split_tiles;
-    m->blocks = qmmi_smaller(resident, m->whole_tiles);
+    const qmmi_cuda_division d = qmmi_cuda_divide(qmmi_cuda_device_of(context), &m->p, shape);
+    m->tiles_m = d.tiles_m;
+    m->tiles_n = d.tiles_n;
+    m->steps = d.steps;
+    m->split_tiles = d.sharers ? (int32_t)d.rest : 0;
+    m->split_blocks = (int32_t)d.sharers;
+    m->whole_tiles = d.tiles - m->split_tiles;
+    m->blocks = qmmi_smaller(d.resident, m->whole_tiles);
     if (m->blocks < m->split_blocks) m->blocks = m->split_blocks;
 }
 
@@ -107,23 +129,19 @@ static void make_plan(const qmm_context *context, const qmmi_matmul_problem *p, 
     qmmi_cuda_matmul *m = &s->m;
     *s = (plan){ .m.p = *p };
     m->group_k = qmmi_group_k(p->group_size);
-    m->k = p->groups * m->group_k;
+    m->k = canonical_k(p);
     m->corrects_a = qmmi_zero_matters(&p->a);
     m->corrects_b = qmmi_zero_matters(&p->b);
-    s->b_rows = shape->multiple ? qmmi_parts(p->n, shape->multiple) * shape->multiple : p->n;
-    s->pack_a = !is_direct(p, &p->a, p->m, p->m, shape);
-    s->pack_b = !is_direct(p, &p->b, p->n, s->b_rows, shape);
-    s->sum_a = m->corrects_b && !qmmi_sums_came(p, &p->a);
-    s->sum_b = m->corrects_a && !qmmi_sums_came(p, &p->b);
-    m->a = s->pack_a ? rewritten_operand(&p->a, p->m, m->k) : direct_operand(p, &p->a, p->m, m->k);
-    m->b = s->pack_b ? rewritten_operand(&p->b, s->b_rows, m->k) : direct_operand(p, &p->b, p->n, m->k);
+    s->needs = qmmi_cuda_matmul_needs(p, shape);
+    m->a = s->needs.pack_a ? rewritten_operand(&p->a, p->m, m->k) : direct_operand(p, &p->a, p->m, m->k);
+    m->b = s->needs.pack_b ? rewritten_operand(&p->b, s->needs.b_rows, m->k) : direct_operand(p, &p->b, p->n, m->k);
     set_sums(p, &p->a, p->m, &m->a);
     set_sums(p, &p->b, p->n, &m->b);
     divide(context, shape, m);
-    s->a_codes = part(&s->bytes, s->pack_a, qmmi_matrices_of(p, &p->a) * p->m * m->k);
-    s->b_codes = part(&s->bytes, s->pack_b, qmmi_matrices_of(p, &p->b) * s->b_rows * m->k);
-    s->a_sums = part(&s->bytes, s->sum_a, qmmi_matrices_of(p, &p->a) * p->groups * p->m * 4);
-    s->b_sums = part(&s->bytes, s->sum_b, qmmi_matrices_of(p, &p->b) * p->groups * p->n * 4);
+    s->a_codes = part(&s->bytes, s->needs.pack_a, qmmi_matrices_of(p, &p->a) * p->m * m->k);
+    s->b_codes = part(&s->bytes, s->needs.pack_b, qmmi_matrices_of(p, &p->b) * s->needs.b_rows * m->k);
+    s->a_sums = part(&s->bytes, s->needs.sum_a, qmmi_matrices_of(p, &p->a) * p->groups * p->m * 4);
+    s->b_sums = part(&s->bytes, s->needs.sum_b, qmmi_matrices_of(p, &p->b) * p->groups * p->n * 4);
     s->partials = part(&s->bytes, true, (int64_t)m->split_tiles * shape->tile_m * shape->tile_n * 4);
     s->arrived = part(&s->bytes, true, (int64_t)m->split_tiles * 4);
 }
@@ -208,16 +226,16 @@ qmm_status qmmi_cuda_matmul_prepare(qmm_context *context, const qmmi_matmul_prob
     plan s;
     make_plan(context, p, shape, &s);
     *m = s.m;
-    if (s.pack_a) m->a.codes = base + s.a_codes;
-    if (s.pack_b) m->b.codes = base + s.b_codes;
-    if (s.sum_a) m->a.sums = (const int32_t *)(const void *)(base + s.a_sums);
-    if (s.sum_b) m->b.sums = (const int32_t *)(const void *)(base + s.b_sums);
+    if (s.needs.pack_a) m->a.codes = base + s.a_codes;
+    if (s.needs.pack_b) m->b.codes = base + s.b_codes;
+    if (s.needs.sum_a) m->a.sums = (const int32_t *)(const void *)(base + s.a_sums);
+    if (s.needs.sum_b) m->b.sums = (const int32_t *)(const void *)(base + s.b_sums);
     m->partials = (int32_t *)(void *)(base + s.partials);
     m->arrived = (uint32_t *)(void *)(base + s.arrived);
-    if (s.pack_a) QMMI_TRY(pack(context, p, &p->a, p->m, p->m, m, &m->a));
-    if (s.pack_b) QMMI_TRY(pack(context, p, &p->b, p->n, s.b_rows, m, &m->b));
-    if (s.sum_a) QMMI_TRY(sum(context, p, &p->a, p->m, m, &m->a));
-    if (s.sum_b) QMMI_TRY(sum(context, p, &p->b, p->n, m, &m->b));
+    if (s.needs.pack_a) QMMI_TRY(pack(context, p, &p->a, p->m, p->m, m, &m->a));
+    if (s.needs.pack_b) QMMI_TRY(pack(context, p, &p->b, p->n, s.needs.b_rows, m, &m->b));
+    if (s.needs.sum_a) QMMI_TRY(sum(context, p, &p->a, p->m, m, &m->a));
+    if (s.needs.sum_b) QMMI_TRY(sum(context, p, &p->b, p->n, m, &m->b));
     if (m->split_tiles > 0)
         QMMI_TRY(qmmi_cuda_clear(context, workspace, workspace_offset + s.partials, s.bytes - s.partials));
     return QMM_OK;

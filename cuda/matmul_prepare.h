@@ -20,7 +20,28 @@ typedef struct qmmi_cuda_matmul_shape {
     bool splits;                       /* can do a part of a tile: has the partial path of matmul_tile.cuh */
     int32_t multiple;                  /* 0, or what a library asks of B's rows and of all rows' readable bytes: to be
                                         * multiples of this. Rows of B beyond N are zeros */
+    double efficiency;                 /* share of its time in which a tile multiplies: expected, not measured */
 } qmmi_cuda_matmul_shape;
+
+/* What prepare makes: operands in canonical form, B's of so many rows; sums. */
+typedef struct qmmi_cuda_needs {
+    int64_t b_rows;
+    bool pack_a, pack_b, sum_a, sum_b;
+} qmmi_cuda_needs;
+
+/* How the tiles are divided among the blocks that run at a time: full rounds of whole tiles, then a rest, which is split
+ * along K, sharing it among so many blocks, or is not. */
+typedef struct qmmi_cuda_division {
+    int64_t tiles_m, tiles_n, tiles; /* tiles: of the batch */
+    int64_t resident, full, rest;    /* blocks; rounds; tiles of the last round */
+    int64_t sharers;                 /* of the rest; 0: it is not split */
+    int32_t steps;                   /* of tile_k, along K */
+} qmmi_cuda_division;
+
+qmmi_cuda_division qmmi_cuda_divide(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
+                                    const qmmi_cuda_matmul_shape *shape);
+
+qmmi_cuda_needs qmmi_cuda_matmul_needs(const qmmi_matmul_problem *p, const qmmi_cuda_matmul_shape *shape);
 
 /* Bytes of workspace that prepare needs: rewritten operands, sums, partial sums. */
 size_t qmmi_cuda_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,

@@ -31,6 +31,7 @@ qmm_status qmmi_cuda_histogram(qmm_context *context, const qmmi_view *x, int exp
 
 /* matmul_dp4a.c */
 const char *qmmi_cuda_matmul_dp4a_accepts(const qmm_context *context, const qmmi_problem *problem);
+double qmmi_cuda_matmul_dp4a_estimate(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_dp4a_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_dp4a(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                  size_t workspace_offset);
@@ -41,28 +42,30 @@ qmm_status qmmi_cuda_matmul_generic(qmm_context *context, const qmmi_problem *pr
 
 /* matmul_cublaslt.c */
 const char *qmmi_cuda_matmul_cublaslt_accepts(const qmm_context *context, const qmmi_problem *problem);
-const char *qmmi_cuda_matmul_cublaslt_declines(const qmm_context *context, const qmmi_problem *problem);
+double qmmi_cuda_matmul_cublaslt_estimate(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_cublaslt_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_cublaslt(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                      size_t workspace_offset);
-/* Of both mma rows: is this row to be taken before them? */
-const char *qmmi_cuda_matmul_mma_declines(const qmm_context *context, const qmmi_problem *problem);
 
 /* matmul_small.c */
+extern const char *const qmmi_cuda_matmul_small_variants[];
 const char *qmmi_cuda_matmul_small_accepts(const qmm_context *context, const qmmi_problem *problem);
-const char *qmmi_cuda_matmul_small_declines(const qmm_context *context, const qmmi_problem *problem);
+double qmmi_cuda_matmul_small_estimate(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_small_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                   size_t workspace_offset);
 
 /* matmul_mma.c */
+extern const char *const qmmi_cuda_matmul_mma_variants[];
 const char *qmmi_cuda_matmul_mma_accepts(const qmm_context *context, const qmmi_problem *problem);
+double qmmi_cuda_matmul_mma_estimate(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_mma_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_mma(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                 size_t workspace_offset);
 
 /* matmul_mma_k16.c */
 const char *qmmi_cuda_matmul_mma_k16_accepts(const qmm_context *context, const qmmi_problem *problem);
+double qmmi_cuda_matmul_mma_k16_estimate(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_mma_k16_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_mma_k16(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                     size_t workspace_offset);

@@ -22,10 +22,12 @@
 #define QMMI_OLDEST_RANGE_OPTIONS QMMI_OLDEST(qmm_range_options, 40)
 #define QMMI_OLDEST_ERROR_MEASURE QMMI_OLDEST(qmm_error_measure, 56)
 #define QMMI_OLDEST_MATMUL_DESC QMMI_OLDEST(qmm_matmul_desc, 96)
+#define QMMI_OLDEST_MATMUL_PLAN_INFO QMMI_OLDEST(qmm_matmul_plan_info, 128)
 #define QMMI_OLDEST_WEIGHTS_OPTIONS QMMI_OLDEST(qmm_weights_options, 40)
 #define QMMI_OLDEST_VERIFY_OPTIONS QMMI_OLDEST(qmm_verify_options, 24)
 #define QMMI_OLDEST_VERIFY_RESULT QMMI_OLDEST(qmm_verify_result, 48)
 #define QMMI_OLDEST_COMPARE_RESULT QMMI_OLDEST(qmm_compare_result, 64)
+#define QMMI_OLDEST_TUNE_OPTIONS QMMI_OLDEST(qmm_tune_options, 24)
 
 _Static_assert(sizeof(qmm_device_info) >= QMMI_OLDEST_DEVICE_INFO, "fields are only appended");
 _Static_assert(sizeof(qmm_backend_info) >= QMMI_OLDEST_BACKEND_INFO, "fields are only appended");
@@ -35,9 +37,11 @@ _Static_assert(sizeof(qmm_quant) >= QMMI_OLDEST_QUANT, "fields are only appended
 _Static_assert(sizeof(qmm_range_options) >= QMMI_OLDEST_RANGE_OPTIONS, "fields are only appended");
 _Static_assert(sizeof(qmm_error_measure) >= QMMI_OLDEST_ERROR_MEASURE, "fields are only appended");
 _Static_assert(sizeof(qmm_matmul_desc) >= QMMI_OLDEST_MATMUL_DESC, "fields are only appended");
+_Static_assert(sizeof(qmm_matmul_plan_info) >= QMMI_OLDEST_MATMUL_PLAN_INFO, "fields are only appended");
 _Static_assert(sizeof(qmm_weights_options) >= QMMI_OLDEST_WEIGHTS_OPTIONS, "fields are only appended");
 _Static_assert(sizeof(qmm_verify_options) >= QMMI_OLDEST_VERIFY_OPTIONS, "fields are only appended");
 _Static_assert(sizeof(qmm_verify_result) >= QMMI_OLDEST_VERIFY_RESULT, "fields are only appended");
 _Static_assert(sizeof(qmm_compare_result) >= QMMI_OLDEST_COMPARE_RESULT, "fields are only appended");
+_Static_assert(sizeof(qmm_tune_options) >= QMMI_OLDEST_TUNE_OPTIONS, "fields are only appended");
 
 #endif

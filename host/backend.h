@@ -27,6 +27,15 @@ typedef struct qmmi_row {
     /* NULL, or why a later row is faster here, though this one would be right. Not asked when the row is forced. */
     const char *(*declines)(const qmm_context *context, const qmmi_problem *problem);
 
+    /* Names of tile variants, ended by NULL; without it there are none. A matmul problem asks for variants[variant - 1],
+     * or with variant 0 leaves it to the row; accepts refuses a variant that is not made for the problem. */
+    const char *const *variants;
+
+    /* Seconds that the problem is expected to take, reckoned from waves, bytes and cycles; 0: cannot say. It is asked
+     * before accepts. Of the rows that accept and do not decline, a later one runs in place of an earlier one only where
+     * both have an estimate and its own is less. */
+    double (*estimate)(const qmm_context *context, const qmmi_problem *problem);
+
     /* Bytes of workspace the run needs. Without it, none. */
     size_t (*workspace)(const qmm_context *context, const qmmi_problem *problem);
 
@@ -79,6 +88,14 @@ typedef struct qmmi_backend {
     /* The queue in native form, and another one from the caller; NULL where the device has none. */
     void *(*get_queue)(const qmm_context *context);
     qmm_status (*set_queue)(qmm_context *context, void *native_queue);
+
+    /* Times taken by the device: an event pair; records its start (end = false) or its end in the queue; the seconds
+     * between them, which waits; frees it. Without these, or where create gives *pair = NULL (a queue that keeps no
+     * times), the host's clock is read. */
+    qmm_status (*timer_create)(qmm_context *context, void **pair);
+    qmm_status (*timer_record)(qmm_context *context, void *pair, bool end);
+    qmm_status (*timer_seconds)(qmm_context *context, void *pair, double *seconds);
+    void (*timer_free)(qmm_context *context, void *pair);
 
     /* Device memory, aligned to at least 256 bytes (a cl_mem: 128). Where there is none, allocate gives
      * QMM_OUT_OF_MEMORY and leaves the text to the caller, who knows what it is for. */

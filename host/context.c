@@ -12,6 +12,7 @@
 #include "checked.h"
 #include "device.h"
 #include "kernel.h"
+#include "tuning_file.h"
 
 /* ---- errors and log ---------------------------------------------------------------------------------------------- */
 
@@ -218,6 +219,18 @@ static qmm_status check_options(qmm_context *reporter, const qmm_context_options
     return QMM_OK;
 }
 
+/* The option's, or the environment's; "" is none. Tuning is about speed only, so that no file of it stops anybody. */
+static void read_tuning_file(qmm_context *context, const char *path) {
+    char reason[QMMI_TUNING_REASON_BYTES];
+    if (!path) path = getenv("QMM_TUNING_FILE");
+    if (!path || !path[0]) return;
+    if (qmmi_tuning_load(context, path, reason, sizeof reason) != QMM_OK)
+        qmmi_log(context, QMM_LOG_WARNING, "tuning file %s%s %s: it is ignored", qmmi_path_dots(path),
+                 qmmi_path_end(path), reason);
+    else
+        qmmi_log(context, QMM_LOG_INFO, "tuning file %s: %d choices", path, context->tuning.count);
+}
+
 qmm_status qmm_context_open(const char *device, const qmm_context_options *given, qmm_context **context) {
     qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
     qmm_context reporter;
@@ -243,7 +256,8 @@ qmm_status qmm_context_open(const char *device, const qmm_context_options *given
     opened->backend = backend;
     opened->device = index;
     status = qmmi_rows_fit(backend) ? backend->open(opened, index, &options)
-                                    : QMMI_FAIL(opened, QMM_INTERNAL, "%s has more kernel rows than QMMI_ROWS_MAX",
+                                    : QMMI_FAIL(opened, QMM_INTERNAL, "%s has more kernel rows than QMMI_ROWS_MAX, or "
+                                                "variants than QMMI_VARIANTS_MAX",
                                                 backend->name);
     if (status != QMM_OK) {
         finish_open(opened, &options, status);
@@ -253,6 +267,7 @@ qmm_status qmm_context_open(const char *device, const qmm_context_options *given
     }
     *context = opened;
     qmmi_log(opened, QMM_LOG_INFO, "opened %s device %d", backend->name, index);
+    read_tuning_file(opened, options.tuning_file);
     return QMM_OK;
 }
 
@@ -262,6 +277,7 @@ void qmm_context_close(qmm_context *context) {
     context->backend->synchronize(context);
     while (context->objects) qmmi_object_free(context->objects);
     if (context->workspace) context->backend->release(context, context->workspace, context->workspace_bytes);
+    qmmi_tuning_free(context);
     context->backend->close(context);
     context->magic = QMMI_MAGIC_DEAD;
     owner.allocator = context->allocator;

@@ -6,9 +6,11 @@
 
 #include "abi.h"
 #include "backend.h"
+#include "tuning.h"
 
 #define QMMI_ERROR_TEXT_BYTES 4096
 #define QMMI_ROWS_MAX 16     /* kernel rows of one operation */
+#define QMMI_VARIANTS_MAX 7  /* of one row */
 #define QMMI_ALIGNMENT 256u  /* of device memory and of a caller's workspace */
 
 /* First field of every handle: says what it is, so that a wrong or dead one is found. */
@@ -17,6 +19,7 @@ typedef enum qmmi_magic {
     QMMI_MAGIC_BUFFER = 0x716d6d62,
     QMMI_MAGIC_WEIGHTS = 0x716d6d77,
     QMMI_MAGIC_CALIBRATOR = 0x716d6d72,
+    QMMI_MAGIC_TIMER = 0x716d6d74,
     QMMI_MAGIC_DEAD = 0x64656164
 } qmmi_magic;
 
@@ -61,7 +64,9 @@ struct qmm_context {
     size_t workspace_bytes;
 
     const qmmi_row *forced[QMMI_OPERATION_COUNT];
+    int forced_variant[QMMI_OPERATION_COUNT]; /* of the forced row; 0: its own choice */
     qmmi_trust trust[QMMI_OPERATION_COUNT][QMMI_ROWS_MAX];
+    qmmi_tuning tuning;
     int mistrusted; /* how many rows have not passed their known-answer test */
 };
 

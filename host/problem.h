@@ -79,6 +79,7 @@ typedef struct qmmi_matmul_problem {
     qmmi_param bias;    /* by column, s32 or f32; no memory: none */
     qmmi_view residual; /* no memory: none */
     qmm_activation activation;
+    int variant;        /* of the row that runs it: 0 is the row's own choice (backend.h) */
 } qmmi_matmul_problem;
 
 typedef enum qmmi_operation {

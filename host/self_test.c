@@ -91,9 +91,9 @@ static int32_t expected(const matmul_case *c, qmm_type a_type, qmm_type b_type, 
     return (int32_t)sum;
 }
 
-/* *wrong: whether some element is. A problem the row does not take is passed over. */
-static qmm_status run_case(const qmmi_call *call, const qmmi_row *row, const matmul_case *c, qmm_type a_type,
-                           qmm_type b_type, fill f, rig *r, int *ran, bool *wrong) {
+/* *wrong: whether some element is. A problem the row does not take, with that variant, is passed over. */
+static qmm_status run_case(const qmmi_call *call, const qmmi_row *row, int variant, const matmul_case *c,
+                           qmm_type a_type, qmm_type b_type, fill f, rig *r, int *ran, bool *wrong) {
     qmm_context *const context = call->context;
     qmm_tensor a = qmm_matrix(r->buffer, a_type, c->transpose_a ? c->k : c->m, c->transpose_a ? c->m : c->k);
     qmm_tensor b = qmm_matrix(r->buffer, b_type, c->transpose_b ? c->n : c->k, c->transpose_b ? c->k : c->n);
@@ -112,6 +112,7 @@ static qmm_status run_case(const qmmi_call *call, const qmmi_row *row, const mat
     desc.quant_a = &qa, desc.quant_b = &qb;
     desc.transpose_a = c->transpose_a, desc.transpose_b = c->transpose_b;
     QMMI_TRY(qmmi_check_matmul(call, &desc, &a, &b, &out, &checked, &problem));
+    problem.as.matmul.variant = variant;
     if (row->accepts && row->accepts(context, &problem)) return QMM_OK;
 
     for (int64_t n = 0; n < c->m * c->k; n++) r->host[n] = fill_byte(f, a_type, 0, n);
@@ -129,9 +130,8 @@ static qmm_status run_case(const qmmi_call *call, const qmmi_row *row, const mat
     return QMM_OK;
 }
 
-static qmm_status test_matmul(const qmmi_call *call, const qmmi_row *row, int *ran, bool *wrong) {
-    rig r = { 0 };
-    qmm_status status = open_rig(call, &r);
+static qmm_status run_cases(const qmmi_call *call, const qmmi_row *row, int variant, rig *r, int *ran, bool *wrong) {
+    qmm_status status = QMM_OK;
     for (size_t n = 0; n < sizeof matmul_cases / sizeof matmul_cases[0]; n++) {
         for (int pair = 0; pair < 4; pair++) {
             const qmm_type a_type = a_types[pair / 2], b_type = b_types[pair % 2];
@@ -139,9 +139,19 @@ static qmm_status test_matmul(const qmmi_call *call, const qmmi_row *row, int *r
             if (c.k == K_LIMIT) c.k = qmm_matmul_k_limit(a_type, 0, b_type, 0);
             for (int f = LOWEST; f < FILLS && status == QMM_OK && !*wrong; f++)
                 if (!is_left_out(&matmul_cases[n], a_type, b_type, (fill)f))
-                    status = run_case(call, row, &c, a_type, b_type, (fill)f, &r, ran, wrong);
+                    status = run_case(call, row, variant, &c, a_type, b_type, (fill)f, r, ran, wrong);
         }
     }
+    return status;
+}
+
+/* A row is tested as it chooses by itself, and with each of its variants. */
+static qmm_status test_matmul(const qmmi_call *call, const qmmi_row *row, int *ran, bool *wrong) {
+    const int variants = qmmi_row_variants(row);
+    rig r = { 0 };
+    qmm_status status = open_rig(call, &r);
+    for (int v = 0; v <= variants && status == QMM_OK && !*wrong; v++)
+        status = run_cases(call, row, v, &r, ran, wrong);
     close_rig(call->context, &r);
     return status;
 }

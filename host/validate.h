@@ -57,6 +57,9 @@ qmm_status qmmi_check_convert(const qmmi_call *call, qmmi_operation operation, c
 qmm_status qmmi_check_matmul(const qmmi_call *call, const qmm_matmul_desc *given, const qmm_tensor *a,
                              const qmm_tensor *b, const qmm_tensor *c, qmm_matmul_desc *desc, qmmi_problem *problem);
 
+/* Of one that was checked: is there a residual, and is it c itself, whichever handles they came by? */
+bool qmmi_residual_is_c(const qmm_context *context, const qmmi_matmul_problem *p);
+
 /* Sizes of a matmul's operand: M or N, K, its matrices, and the length of its groups along K (0: none). */
 typedef struct qmmi_operand_shape {
     int64_t outer, k, batch, group_size;

@@ -130,6 +130,10 @@ static qmm_status check_bias(const qmmi_call *call, const qmm_tensor *given, qmm
     return QMM_OK;
 }
 
+bool qmmi_residual_is_c(const qmm_context *context, const qmmi_matmul_problem *p) {
+    return p->residual.memory && qmmi_same_place(context, &p->residual, &p->c);
+}
+
 static qmm_status check_residual(const qmmi_call *call, const qmm_tensor *given, qmmi_matmul_problem *p) {
     qmmi_view *view = &p->residual;
     if (!given) return QMM_OK;

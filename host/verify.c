@@ -117,18 +117,28 @@ static int64_t group_of(const qmmi_matmul_problem *p, int64_t k) {
     return p->group_size > 0 ? k / p->group_size : 0;
 }
 
+/* u[k] = sum over j of (b[k,j] - zb) r[j], a run of k at a time: whichever way B lies, its cache lines are used whole. */
+static void multiply_by_r(const verifier *v, int64_t batch, const uint64_t *r, uint64_t *u) {
+    enum { RUN = 64 };
+    const qmmi_matmul_problem *p = &v->host;
+    for (int64_t k0 = 0; k0 < p->k; k0 += RUN) {
+        const int64_t end = k0 + RUN < p->k ? k0 + RUN : p->k;
+        wide sums[RUN] = { 0 };
+        for (int64_t j = 0; j < p->n; j++)
+            for (int64_t k = k0; k < end; k++)
+                sums[k - k0] +=
+                    (wide)(code_at(&p->b, batch, j, k) - zero_at(&p->b, batch, j, group_of(p, k))) * (wide)r[j];
+        for (int64_t k = k0; k < end; k++) u[k] = reduce(sums[k - k0]);
+    }
+}
+
 /* r, and u = (B - zb) r, for one matrix of the batch. */
 static void draw_vectors(verifier *v, int64_t batch, uint64_t *state) {
     const qmmi_matmul_problem *p = &v->host;
     for (int round = 0; round < v->rounds; round++) {
-        uint64_t *r = v->r + round * p->n, *u = v->u + round * p->k;
+        uint64_t *r = v->r + round * p->n;
         for (int64_t j = 0; j < p->n; j++) r[j] = draw(state);
-        for (int64_t k = 0; k < p->k; k++) {
-            wide sum = 0;
-            for (int64_t j = 0; j < p->n; j++)
-                sum += (wide)(code_at(&p->b, batch, j, k) - zero_at(&p->b, batch, j, group_of(p, k))) * (wide)r[j];
-            u[k] = reduce(sum);
-        }
+        multiply_by_r(v, batch, r, v->u + round * p->k);
     }
 }
 
@@ -384,8 +394,7 @@ qmm_status qmm_verify_matmul(qmm_context *context, const qmm_matmul_desc *desc, 
     QMMI_REQUIRE(context, options.rounds >= 1 && options.rounds <= ROUNDS_MAX,
                  "rounds %lld of options is not between 1 and %d", (long long)options.rounds, (int)ROUNDS_MAX);
     QMMI_TRY(qmmi_check_matmul(&v.call, desc, a, b, c, &checked, &problem));
-    QMMI_REQUIRE(context, !p->residual.memory || p->residual.memory != p->c.memory ||
-                              p->residual.offset != p->c.offset,
+    QMMI_REQUIRE(context, !qmmi_residual_is_c(context, p),
                  "residual of desc is c itself: what was added is no longer there");
     v.device = p;
     v.rounds = (int)options.rounds;

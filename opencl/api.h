@@ -11,36 +11,40 @@
 #include <stddef.h>
 
 /* Every call that is used, once: the table's fields and the names that are looked up. All are of OpenCL 1.2. */
-#define QMMI_OPENCL_CALLS(X)      \
-    X(clGetPlatformIDs)           \
-    X(clGetPlatformInfo)          \
-    X(clGetDeviceIDs)             \
-    X(clGetDeviceInfo)            \
-    X(clCreateContext)            \
-    X(clRetainContext)            \
-    X(clReleaseContext)           \
-    X(clGetContextInfo)           \
-    X(clCreateCommandQueue)       \
-    X(clReleaseCommandQueue)      \
-    X(clGetCommandQueueInfo)      \
-    X(clCreateBuffer)             \
-    X(clReleaseMemObject)         \
-    X(clGetMemObjectInfo)         \
-    X(clCreateProgramWithSource)  \
-    X(clCreateProgramWithBinary)  \
-    X(clBuildProgram)             \
-    X(clGetProgramInfo)           \
-    X(clGetProgramBuildInfo)      \
-    X(clReleaseProgram)           \
-    X(clCreateKernel)             \
-    X(clReleaseKernel)            \
-    X(clGetKernelWorkGroupInfo)   \
-    X(clSetKernelArg)             \
-    X(clEnqueueNDRangeKernel)     \
-    X(clEnqueueReadBuffer)        \
-    X(clEnqueueWriteBuffer)       \
-    X(clEnqueueCopyBuffer)        \
-    X(clEnqueueFillBuffer)        \
+#define QMMI_OPENCL_CALLS(X)       \
+    X(clGetPlatformIDs)            \
+    X(clGetPlatformInfo)           \
+    X(clGetDeviceIDs)              \
+    X(clGetDeviceInfo)             \
+    X(clCreateContext)             \
+    X(clRetainContext)             \
+    X(clReleaseContext)            \
+    X(clGetContextInfo)            \
+    X(clCreateCommandQueue)        \
+    X(clReleaseCommandQueue)       \
+    X(clGetCommandQueueInfo)       \
+    X(clCreateBuffer)              \
+    X(clReleaseMemObject)          \
+    X(clGetMemObjectInfo)          \
+    X(clCreateProgramWithSource)   \
+    X(clCreateProgramWithBinary)   \
+    X(clBuildProgram)              \
+    X(clGetProgramInfo)            \
+    X(clGetProgramBuildInfo)       \
+    X(clReleaseProgram)            \
+    X(clCreateKernel)              \
+    X(clReleaseKernel)             \
+    X(clGetKernelWorkGroupInfo)    \
+    X(clSetKernelArg)              \
+    X(clEnqueueNDRangeKernel)      \
+    X(clEnqueueReadBuffer)         \
+    X(clEnqueueWriteBuffer)        \
+    X(clEnqueueCopyBuffer)         \
+    X(clEnqueueFillBuffer)         \
+    X(clEnqueueMarkerWithWaitList) \
+    X(clWaitForEvents)             \
+    X(clGetEventProfilingInfo)     \
+    X(clReleaseEvent)              \
     X(clFinish)
 
 /* The headers declare functions; their types are what the table holds. */

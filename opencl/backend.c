@@ -3,6 +3,7 @@
  * The OpenCL backend: its slots, and the table of kernel rows, fastest first. */
 #include "../host/canonical.h"
 #include "context.h"
+#include "matmul_panels.h"
 #include "rows.h"
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -72,12 +73,14 @@ static const qmmi_row matmul_rows[] = {
     { .name = "opencl:matmul:x86_vnni",
       .needs = QMMI_OPENCL_X86_VNNI,
       .accepts = qmmi_opencl_matmul_x86_vnni_accepts,
+      .variants = qmmi_opencl_matmul_panels_variants,
       .workspace = qmmi_opencl_matmul_x86_vnni_workspace,
       .run = qmmi_opencl_matmul_x86_vnni,
       .self_test = true },
     { .name = "opencl:matmul:exact_f32",
       .needs = QMMI_OPENCL_CPU,
       .accepts = qmmi_opencl_matmul_exact_f32_accepts,
+      .variants = qmmi_opencl_matmul_panels_variants,
       .workspace = qmmi_opencl_matmul_exact_f32_workspace,
       .run = qmmi_opencl_matmul_exact_f32,
       .self_test = true },
@@ -135,6 +138,10 @@ const qmmi_backend qmmi_opencl_backend = {
     .prepare = qmmi_opencl_prepare,
     .get_queue = qmmi_opencl_get_queue,
     .set_queue = qmmi_opencl_set_queue,
+    .timer_create = qmmi_opencl_timer_create,
+    .timer_record = qmmi_opencl_timer_record,
+    .timer_seconds = qmmi_opencl_timer_seconds,
+    .timer_free = qmmi_opencl_timer_free,
     .allocate = qmmi_opencl_allocate,
     .release = qmmi_opencl_release,
     .check_memory = qmmi_opencl_check_memory,

@@ -94,10 +94,11 @@ static qmm_status find_native(qmm_context *context, const qmm_context_options *o
 
 static qmm_status open_queue(qmm_context *context, const qmm_context_options *options) {
     qmmi_opencl_state *s = qmmi_opencl_state_of(context);
+    const cl_command_queue_properties properties = options->profile ? CL_QUEUE_PROFILING_ENABLE : 0;
     cl_int result = CL_SUCCESS;
     s->queue = options->native_queue;
     if (s->queue) return QMM_OK;
-    s->own_queue = s->api->clCreateCommandQueue(s->context, s->facts->handle, 0, &result);
+    s->own_queue = s->api->clCreateCommandQueue(s->context, s->facts->handle, properties, &result);
     if (!s->own_queue) return qmmi_opencl_fail_to_make(context, "clCreateCommandQueue", result);
     s->queue = s->own_queue;
     return QMM_OK;
@@ -140,8 +141,6 @@ qmm_status qmmi_opencl_open(qmm_context *context, int device, const qmm_context_
     *s = (qmmi_opencl_state){ .api = qmmi_opencl_load(), .facts = qmmi_opencl_device_facts(device) };
     context->device_state = s;
     context->capabilities = s->facts->capabilities;
-    if (options->tuning_file)
-        qmmi_log(context, QMM_LOG_WARNING, "tuning_file is not read: the OpenCL device has nothing to tune yet");
     status = open_parts(context, options);
     if (status != QMM_OK) qmmi_opencl_close(context);
     return status;

@@ -48,6 +48,12 @@ qmm_status qmmi_opencl_synchronize(qmm_context *context);
 void *qmmi_opencl_get_queue(const qmm_context *context);
 qmm_status qmmi_opencl_set_queue(qmm_context *context, void *native_queue);
 
+/* timer.c */
+qmm_status qmmi_opencl_timer_create(qmm_context *context, void **pair);
+qmm_status qmmi_opencl_timer_record(qmm_context *context, void *pair, bool end);
+qmm_status qmmi_opencl_timer_seconds(qmm_context *context, void *pair, double *seconds);
+void qmmi_opencl_timer_free(qmm_context *context, void *pair);
+
 /* launch.c */
 qmm_status qmmi_opencl_prepare(qmm_context *context);
 

@@ -68,13 +68,21 @@ size_t qmmi_opencl_matmul_panels_workspace(const qmm_context *context, const qmm
     return make_plan(context, &problem->as.matmul, &any, 0).bytes;
 }
 
-/* As many as keep every core busy. */
+/* Variants: rows of C for one work-item. A problem's variant is one more than the index here. */
+enum { VARIANTS = 5 };
+static const int32_t variant_rows[VARIANTS] = { 96, 48, 24, 12, 6 };
+const char *const qmmi_opencl_matmul_panels_variants[VARIANTS + 1] = { "rows96", "rows48", "rows24", "rows12",
+                                                                       "rows6" };
+_Static_assert(QMMI_CL_ITEM_ROWS == 96 && QMMI_CL_PANEL_TILE_ROWS == 6, "from the most rows to those of one tile");
+
+/* Left to the row: as many as keep every core busy. */
 static int32_t item_rows(const qmm_context *context, const qmmi_matmul_problem *p) {
     const int64_t wanted = 4 * (int64_t)qmmi_opencl_device_of(context)->compute_units;
     const int64_t panels = p->batch * qmmi_parts(p->n, QMMI_CL_PANEL);
-    int32_t rows = QMMI_CL_ITEM_ROWS;
-    while (rows > QMMI_CL_PANEL_TILE_ROWS && panels * qmmi_parts(p->m, rows) < wanted) rows /= 2;
-    return rows;
+    int v = 0;
+    if (p->variant) return variant_rows[p->variant - 1];
+    while (v < VARIANTS - 1 && panels * qmmi_parts(p->m, variant_rows[v]) < wanted) v++;
+    return variant_rows[v];
 }
 
 /* Makes the panels, and sums where they are wanted, and has *m and the memory refer to the panels instead of B. */

@@ -49,6 +49,7 @@ typedef struct qmmi_cl_matmul_panels {
 
 #include "opencl.h"
 
+extern const char *const qmmi_opencl_matmul_panels_variants[];
 const char *qmmi_opencl_matmul_panels_accepts(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_opencl_matmul_panels_workspace(const qmm_context *context, const qmmi_problem *problem);
 

@@ -4,17 +4,17 @@
 # on_gpu.sh [--build FOLDER] [--simulated LIBRARY] OUTDIR
 #
 # Everything that only a machine with an NVIDIA GPU can say, in ten minutes: builds the library for that GPU, then runs
-# every kernel row against the oracle, streams, graphs, determinism and large shapes, the four tools of compute-sanitizer
-# and the benchmark; and the same GPU by way of OpenCL, where its driver has it. It needs the CUDA toolkit, CMake, a C
-# compiler and GNU coreutils; no network, no package of ours.
+# every kernel row against the oracle, streams, graphs, determinism and large shapes, the four tools of
+# compute-sanitizer, the benchmark and the tuner; and the same GPU by way of OpenCL, where its driver has it. It needs
+# the CUDA toolkit, CMake, a C compiler and GNU coreutils; no network, no package of ours.
 #
 #   --build FOLDER        build there, and keep it; else in a temporary folder
 #   --simulated LIBRARY   no GPU: FOLDER is built already, LIBRARY is its simulated device; steps that need a GPU are
 #                         skipped, the others are cut short
 #
 # OUTDIR receives at most ten files: summary.txt, build.log, check.log, validate.json, sanitizer.log, bench.json,
-# bench.md, peers.json, opencl.json, bench_opencl.json. The summary is printed last. Exit code: 0 all steps passed or
-# were skipped with a reason, 1 one failed or had no time left, 2 bad usage.
+# bench.md, tuning.txt, opencl.json, bench_opencl.json. PyTorch's figures are in bench.json. The summary is printed
+# last. Exit code: 0 all steps passed or were skipped with a reason, 1 one failed or had no time left, 2 bad usage.
 set -u
 
 usage() {
@@ -53,8 +53,7 @@ step_build() {
         command -v ninja >/dev/null && generator=Ninja
         cmake -S "$tree" -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DQMM_BUILD_TESTS=OFF \
             -DQMM_BUILD_EXAMPLES=OFF -DQMM_CUDA=ON "-DQMM_CUDA_ARCHITECTURES=$for_gpu" &&
-            cmake --build "$build" -j "$(nproc)" --target qmm_cli qmm_static qmm_bench_cuda \
-                qmm_bench_opencl || return 1
+            cmake --build "$build" -j "$(nproc)" --target qmm_cli qmm_static || return 1
     fi
     compile check_device check_device.c calls.c jobs.c && compile check_large check_large.c
 }
@@ -135,7 +134,18 @@ step_sanitizer() {
     return "$verdict"
 }
 
-step_bench() { "$build/qmm_bench_cuda" --seconds "$((limit - 10))" --json "$out/bench.json"; }
+# Half a minute stays for the case that is begun when the time is over. On the simulated device the shapes are tiny, and
+# every result is checked.
+step_bench() {
+    "$build/qmm" bench --device cuda --preset gpu --seconds 0.02 --runs 3 --time-limit "$((limit - 30))" \
+        ${small:+--verify} --output "$out/bench.json"
+}
+
+# The operations that the most telling layer of all runs in decoding and in a prompt.
+step_tune() {
+    "$build/qmm" tune --device cuda --output "$out/tuning.txt" \
+        --shapes "${tune_shapes:-llama3-8b/o,llama3-70b/o}" --m 1,16,4096
+}
 
 # NVIDIA's driver has OpenCL, but the loader may be the toolkit's only, which is then told where the driver is.
 step_opencl() {
@@ -149,13 +159,15 @@ step_opencl() {
     verdict=0
     "$build/qmm" validate --device opencl --seconds "$((limit / 2))" --format json >"$out/opencl.json" || verdict=1
     sed -n 's/.*"totals": {\(.*\)},*$/\1/p' "$out/opencl.json"
-    timeout "$((limit / 2 - 5))" "$build/qmm_bench_opencl" --json "$out/bench_opencl.json" || verdict=1
+    timeout "$((limit / 2 - 5))" "$build/qmm" bench --device opencl --preset opencl --seconds 0.02 --runs 3 \
+        --time-limit "$((limit / 2 - 20))" --output "$out/bench_opencl.json" || verdict=1
     return "$verdict"
 }
 
 step_peers() {
     [ -z "$simulated" ] || skip 'PyTorch needs a GPU'
-    python3 "$tree/bench/peers_torch.py" --seconds "$((limit - 15))" --json "$out/peers.json"
+    python3 "$tree/bench/peers.py" --from "$out/bench.json" --into "$out/bench.json" --seconds "$((limit - 15))" ||
+        { [ $? -eq 3 ] && exit 77; }
 }
 
 # ---- running them --------------------------------------------------------------------------------------------------
@@ -173,6 +185,7 @@ if [ "${1:-}" = --step ]; then # this script again, as the process of one step
     validate) step_validate ;;
     sanitizer) step_sanitizer ;;
     bench) step_bench ;;
+    tune) step_tune ;;
     opencl) step_opencl ;;
     peers) step_peers ;;
     esac
@@ -214,6 +227,7 @@ large=yes
 small=
 validate_cases=
 bitwise_cases=
+tune_shapes=
 if [ -n "$simulated" ]; then
     QMM_CUDA_LIBRARY=$simulated
     large=
@@ -221,9 +235,10 @@ if [ -n "$simulated" ]; then
     operations='quantize matmul'
     validate_cases=3
     bitwise_cases=2
+    tune_shapes=16x64x64
     export QMM_CUDA_LIBRARY
 fi
-export tree out work build simulated operations large small validate_cases bitwise_cases limit
+export tree out work build simulated operations large small validate_cases bitwise_cases tune_shapes limit
 
 begun=$(date +%s)
 TOTAL=585 # of the ten minutes
@@ -270,6 +285,7 @@ step check_large 90 check.log
 step validate 110 check.log
 step sanitizer 120 sanitizer.log
 step bench 110 bench.md
+step tune 40 bench.md
 step peers 60 bench.md
 step opencl 90 bench.md
 

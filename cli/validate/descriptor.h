@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One operation as the checker sees it. Correctness, bitwise, performance and fuzz modes are made of the same five
- * functions; a new operation is a file with a descriptor and its line in descriptors.c. */
+ * One operation as the checker sees it. All modes are made of the same few functions; a new operation is a file with a
+ * descriptor and its line in descriptors.c. */
 #ifndef QMM_VALIDATE_DESCRIPTOR_H
 #define QMM_VALIDATE_DESCRIPTOR_H
 
@@ -30,6 +30,9 @@ typedef struct validate_descriptor {
 
     /* Where several values are right: "" or what is wrong with e->values. NULL: they equal want_values. */
     void (*judge)(const validate_case *c, const validate_execution *e, char *text, size_t bytes);
+
+    /* Changes what may not change a byte of the result: whose workspace is used. NULL: there is nothing of the kind. */
+    void (*vary)(validate_case *c);
 
     /* No other context can tell what is right: the oracle does it at every size. */
     bool oracle_only;

@@ -6,17 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "../progress.h"
+#include "../cli.h"
 #include "generate.h"
+#include "../interrupt.h"
 #include "session.h"
-
-double validate_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- cases ------------------------------------------------------------------------------------------------------- */
 
@@ -60,7 +54,8 @@ static bool proves_little(const validate_case *c) {
 
 /* ---- judging ----------------------------------------------------------------------------------------------------- */
 
-static bool values_hold(const validate_case *c, const validate_execution *e, bool use_judge, char *text, size_t bytes) {
+bool validate_values_hold(const validate_case *c, const validate_execution *e, bool use_judge, char *text,
+                          size_t bytes) {
     if (use_judge && c->descriptor->judge) {
         c->descriptor->judge(c, e, text, bytes);
         return text[0] == '\0';
@@ -74,7 +69,7 @@ static bool values_hold(const validate_case *c, const validate_execution *e, boo
     return true;
 }
 
-static bool tensors_hold(const validate_case *c, char *text, size_t bytes) {
+bool validate_tensors_hold(const validate_case *c, char *text, size_t bytes) {
     for (int n = 0; n < c->tensor_count; n++)
         if (!validate_tensor_holds(&c->tensors[n], text, bytes)) return false;
     return true;
@@ -106,18 +101,24 @@ static bool case_holds(const validate_case *c, const validate_execution *e, qmm_
         return false;
     }
     if (status != QMM_OK) return nothing_changed(c, text, bytes);
-    return tensors_hold(c, text, bytes) && values_hold(c, e, use_judge, text, bytes);
+    return validate_tensors_hold(c, text, bytes) && validate_values_hold(c, e, use_judge, text, bytes);
 }
 
-/* The row's own line of a refusal, or the first that gives a reason. */
-static void count_refusal(validate_cell *cell, const char *error) {
-    const char *line = strstr(error, "\n  "), *own = strstr(error, cell->kernel), *from, *end;
+/* The part of `error` that tells why this cell's row refused: "ROW: reason", or all of it. */
+static const char *own_reason(const validate_cell *cell, const char *error) {
+    char row[sizeof cell->kernel + 2] = "";
+    const char *line = strstr(error, "\n  "), *own, *from;
+    validate_append(row, sizeof row, "%.*s: ", (int)strcspn(cell->kernel, "/"), cell->kernel);
+    own = strstr(error, row);
+    from = own ? own + strlen(row) : line ? strstr(line, ": ") : NULL;
+    return !from ? error : own ? from : from + 2;
+}
+
+const char *validate_count_refusal(validate_cell *cell, const char *error) {
+    const char *from = own_reason(cell, error);
     validate_reason *r = cell->reasons;
     char text[sizeof r->text] = "";
-    from = own ? strstr(own, ": ") : line ? strstr(line, ": ") : NULL;
-    from = from ? from + 2 : error;
-    end = strchr(from, '\n');
-    validate_append(text, sizeof text, "%.*s", (int)(end ? end - from : (ptrdiff_t)strlen(from)), from);
+    validate_append(text, sizeof text, "%.*s", (int)strcspn(from, "\n"), from);
     cell->refused++;
     for (int n = 0; n < cell->reason_count; n++, r++)
         if (strcmp(r->text, text) == 0) break;
@@ -129,22 +130,47 @@ static void count_refusal(validate_cell *cell, const char *error) {
         memcpy(r->text, text, sizeof text);
     }
     r->count++;
+    return r->text;
 }
 
-static void fail(validate_session *s, const validate_case *c, validate_cell *cell, const char *mismatch) {
+bool validate_distrusts(const validate_session *s, validate_cell *cell, const char *error) {
+    const bool first = !cell->distrusted;
+    if (s->options->allow_distrusted || !strstr(own_reason(cell, error), "known-answer test")) return false;
+    if (strcmp(cell->kernel, "auto") == 0) return false; /* the text lists every row */
+    cell->distrusted = true;
+    return first;
+}
+
+void validate_fail(validate_session *s, const validate_case *c, validate_cell *cell, const char *mismatch) {
     const validate_options *o = s->options;
-    validate_failure f = { .repro = "" };
+    validate_failure f = { .cell = cell };
     cell->failed++;
+    validate_append(f.label, sizeof f.label, "%s-%s-%" PRId64, c->descriptor->name, cell->kernel, c->index);
     validate_append(f.repro, sizeof f.repro,
                     "qmm validate --device %s --operation %s --kernel %s --seed %" PRIu64 " --start %" PRId64
                     " --cases 1",
                     o->device, c->descriptor->name, cell->kernel, c->seed, c->index);
-    if (o->mode == VALIDATE_BITWISE) validate_append(f.repro, sizeof f.repro, " --mode bitwise");
+    if (o->mode == VALIDATE_BITWISE || o->mode == VALIDATE_DETERMINISM)
+        validate_append(f.repro, sizeof f.repro, " --mode %s", validate_mode_name(o->mode));
+    if (o->repeat > 0) validate_append(f.repro, sizeof f.repro, " --repeat %" PRId64, o->repeat);
     if (o->oracle_limit != VALIDATE_ORACLE_LIMIT)
         validate_append(f.repro, sizeof f.repro, " --oracle-limit %.0f", o->oracle_limit);
     c->descriptor->describe(c, f.description, sizeof f.description);
     validate_append(f.mismatch, sizeof f.mismatch, "%s", mismatch);
     validate_report_failure(s, &f);
+    if (o->save && s->failure_count <= VALIDATE_FAILURES_KEPT) validate_save_case(s, &f, c);
+}
+
+void validate_refuse(validate_session *s, const validate_case *c, validate_cell *cell) {
+    const char *const error = qmm_context_error(s->context);
+    const bool failed = validate_distrusts(s, cell, error);
+    char reason[VALIDATE_TEXT] = "";
+    validate_append(reason, sizeof reason, "%.*s", (int)strcspn(own_reason(cell, error), "\n"), own_reason(cell, error));
+    if (failed)
+        validate_fail(s, c, cell, reason);
+    else
+        validate_count_refusal(cell, error);
+    validate_report_case(s, c, cell, failed ? "FAILED" : "REFUSED");
 }
 
 /* ---- one case on one row ----------------------------------------------------------------------------------------- */
@@ -155,109 +181,93 @@ qmm_status validate_force(qmm_context *context, const validate_cell *cell) {
     return qmm_kernel_force(context, cell->kernel);
 }
 
-static void check_row(validate_session *s, const validate_case *c, validate_cell *cell, bool little, bool use_judge) {
-    char mismatch[VALIDATE_TEXT] = "";
+typedef enum verdict { HELD, REFUSED, WRONG } verdict;
+
+/* One run. The mismatch is empty unless it is WRONG. */
+static verdict run_row(const validate_session *s, const validate_case *c, const validate_cell *cell, bool use_judge,
+                       char *mismatch, size_t bytes) {
     validate_execution e;
     qmm_status status = validate_force(s->context, cell);
+    mismatch[0] = '\0';
     if (status == QMM_OK) status = validate_execute(s, c, s->context, &e);
-    if (status == QMM_UNSUPPORTED && nothing_changed(c, mismatch, sizeof mismatch)) {
-        count_refusal(cell, qmm_context_error(s->context));
-        validate_report_case(s, c, cell, "REFUSED");
-    } else if (mismatch[0] || !case_holds(c, &e, status, use_judge, mismatch, sizeof mismatch)) {
-        fail(s, c, cell, mismatch);
+    if (status == QMM_UNSUPPORTED && nothing_changed(c, mismatch, bytes)) return REFUSED;
+    if (mismatch[0]) return WRONG;
+    return case_holds(c, &e, status, use_judge, mismatch, bytes) ? HELD : WRONG;
+}
+
+static verdict repeat_row(const validate_session *s, const validate_case *c, const validate_cell *cell, bool use_judge,
+                          char *mismatch, size_t bytes) {
+    const int64_t runs = validate_runs(s->options);
+    verdict v = HELD;
+    for (int64_t run = 1; run <= runs && v == HELD; run++) {
+        char text[VALIDATE_TEXT];
+        v = run_row(s, c, cell, use_judge, text, sizeof text);
+        if (v == WRONG && runs > 1) validate_append(mismatch, bytes, "run %" PRId64 " of %" PRId64 ": ", run, runs);
+        validate_append(mismatch, bytes, "%s", text);
+    }
+    return v;
+}
+
+static void check_row(validate_session *s, const validate_case *c, validate_cell *cell, bool little, bool use_judge) {
+    char mismatch[VALIDATE_TEXT] = "";
+    switch (repeat_row(s, c, cell, use_judge, mismatch, sizeof mismatch)) {
+    case REFUSED:
+        validate_refuse(s, c, cell);
+        return;
+    case WRONG:
+        validate_fail(s, c, cell, mismatch);
         validate_report_case(s, c, cell, "FAILED");
-    } else {
+        break;
+    case HELD:
         if (little)
             cell->mistrusted++;
         else
             cell->passed++;
         validate_report_case(s, c, cell, little ? "MISTRUSTED" : "PASSED");
+        break;
     }
+    cell->exact++;
 }
 
-/* The first result becomes what is wanted, byte for byte, NaNs too. */
-static void keep_result(validate_case *c, const validate_execution *e, qmm_status status) {
-    c->want_status = status;
-    for (int n = 0; n < c->tensor_count; n++) memcpy(c->tensors[n].want, c->tensors[n].after, c->tensors[n].bytes);
-    memcpy(c->want_values, e->values, sizeof e->values);
-}
-
-static bool same_bytes(const validate_case *c, const validate_execution *e, qmm_status status, const char *which,
-                       char *text, size_t bytes) {
-    if (status != c->want_status) {
-        validate_append(text, bytes, "%s: %s after %s", which, qmm_status_name(status),
-                        qmm_status_name(c->want_status));
-        return false;
-    }
-    for (int n = 0; n < c->tensor_count; n++) {
-        const validate_tensor *t = &c->tensors[n];
-        if (memcmp(t->want, t->after, t->bytes) == 0) continue;
-        validate_append(text, bytes, "%s: other bytes: ", which);
-        if (validate_tensor_holds(t, text + strlen(text), bytes - strlen(text)))
-            validate_append(text, bytes, "%s: NaNs of other bits", t->name);
-        return false;
-    }
-    if (memcmp(c->want_values, e->values, sizeof e->values) != 0) {
-        validate_append(text, bytes, "%s: other values", which);
-        return false;
-    }
-    return true;
-}
-
-static void check_repetition(validate_session *s, validate_case *c, validate_cell *cell) {
-    char mismatch[VALIDATE_TEXT] = "";
-    validate_execution e;
-    qmm_status status;
-    if (validate_force(s->context, cell) != QMM_OK || validate_force(s->second, cell) != QMM_OK) {
-        fail(s, c, cell, "the row cannot be forced");
-        return;
-    }
-    status = validate_execute(s, c, s->context, &e);
-    if (status == QMM_UNSUPPORTED) {
-        count_refusal(cell, qmm_context_error(s->context));
-        return;
-    }
-    keep_result(c, &e, status);
-    status = validate_execute(s, c, s->context, &e);
-    if (same_bytes(c, &e, status, "again", mismatch, sizeof mismatch)) {
-        status = validate_execute(s, c, s->second, &e);
-        same_bytes(c, &e, status, "on a second context", mismatch, sizeof mismatch);
-    }
-    if (mismatch[0])
-        fail(s, c, cell, mismatch);
-    else
-        cell->passed++;
-    validate_report_case(s, c, cell, mismatch[0] ? "FAILED" : "PASSED");
+/* What correctness is judged by: the oracle, or for large cases the reference rows. */
+static bool expect_case(const validate_session *s, validate_case *c) {
+    const bool use_judge = c->descriptor->oracle_only || c->operations <= s->options->oracle_limit;
+    if (use_judge || !expect_from_reference(s, c)) c->descriptor->expect(c);
+    return use_judge;
 }
 
 /* A case on every cell of its descriptor. */
 static void check_case(validate_session *s, const validate_descriptor *d, int64_t index) {
+    const validate_mode mode = s->options->mode;
     validate_case c;
-    bool little = false, use_judge = true;
-    const bool bitwise = s->options->mode == VALIDATE_BITWISE;
+    bool little = false, use_judge = true, known = false;
     validate_make_case(s, d, index, -1, &c);
-    if (!bitwise) {
-        use_judge = d->oracle_only || c.operations <= s->options->oracle_limit;
-        if (use_judge || !expect_from_reference(s, &c)) d->expect(&c);
+    if (mode == VALIDATE_CORRECTNESS || mode == VALIDATE_FUZZ) {
+        use_judge = expect_case(s, &c);
         little = proves_little(&c);
     }
     for (int n = 0; n < s->cell_count; n++) {
         validate_cell *cell = &s->cells[n];
-        const double begin = validate_now();
+        const double begin = cli_now();
         if (cell->descriptor != d) continue;
-        if (bitwise)
-            check_repetition(s, &c, cell);
+        if (mode == VALIDATE_BITWISE)
+            validate_check_bitwise(s, &c, cell);
+        else if (mode == VALIDATE_DETERMINISM)
+            validate_check_determinism(s, &c, cell, &known);
         else
             check_row(s, &c, cell, little, use_judge);
-        cell->seconds += validate_now() - begin;
+        cell->seconds += cli_now() - begin;
     }
     validate_free_tensors(&c);
+    s->cases_done++;
 }
 
 /* ---- all cases --------------------------------------------------------------------------------------------------- */
 
-static int64_t case_count(const validate_session *s, const validate_descriptor *d) {
-    if (s->options->cases >= 0) return s->options->cases;
+/* Determinism makes a hundred runs of each case: it takes every fiftieth. */
+enum { DETERMINISM_STEP = 50, FUZZ_TURN = 20, FUZZ_FIRST = 1000000 };
+
+static int64_t tier_count(const validate_session *s, const validate_descriptor *d) {
     switch (s->options->tier) {
     case VALIDATE_QUICK: return d->quick_cases;
     case VALIDATE_FULL: return d->full_cases;
@@ -266,9 +276,22 @@ static int64_t case_count(const validate_session *s, const validate_descriptor *
     return 0;
 }
 
-/* The time is over, or the device is: a failed one fails every further case too. */
-static bool is_over(const validate_session *s) {
-    return (s->options->seconds > 0.0 && validate_now() - s->started >= s->options->seconds) ||
+int64_t validate_runs(const validate_options *o) {
+    enum { BITWISE_RUNS = 3 }; /* once more, and on a second context */
+    if (o->mode == VALIDATE_BITWISE) return BITWISE_RUNS;
+    return o->repeat > 0 ? o->repeat : o->mode == VALIDATE_DETERMINISM ? VALIDATE_REPEAT : 1;
+}
+
+static int64_t case_step(const validate_session *s) {
+    return s->options->mode == VALIDATE_DETERMINISM && s->options->cases < 0 ? DETERMINISM_STEP : 1;
+}
+
+static int64_t case_count(const validate_session *s, const validate_descriptor *d) {
+    return s->options->cases >= 0 ? s->options->cases : tier_count(s, d) / case_step(s);
+}
+
+bool validate_is_over(const validate_session *s) {
+    return (s->options->seconds > 0.0 && cli_now() - s->started >= s->options->seconds) || cli_interrupted() ||
            qmm_context_error_status(s->context) == QMM_DEVICE_FAILED;
 }
 
@@ -278,30 +301,41 @@ static bool has_cells(const validate_session *s, const validate_descriptor *d) {
     return false;
 }
 
-static void check_descriptor(validate_session *s, const validate_descriptor *d) {
-    const int64_t count = case_count(s, d);
-    progress bar;
-    progress_start(&bar, d->name);
-    for (int64_t n = 0; n < count && !is_over(s); n++) {
-        check_case(s, d, s->options->start + n);
-        progress_show(&bar, n + 1, count);
+static int64_t total_count(const validate_session *s) {
+    int64_t total = 0;
+    for (const validate_descriptor *const *d = s->options->descriptors; *d; d++)
+        if (has_cells(s, *d)) total += case_count(s, *d);
+    return total;
+}
+
+void validate_show_progress(validate_session *s, int64_t total) {
+    const double limit = s->options->seconds;
+    const double by_time = limit > 0.0 ? (cli_now() - s->started) / limit : 0.0;
+    const double by_count = total > 0 ? (double)s->cases_done / (double)total : 0.0;
+    progress_show_rate(&s->bar, "cases", s->cases_done, total, by_time > by_count ? by_time : by_count);
+}
+
+static void check_descriptor(validate_session *s, const validate_descriptor *d, int64_t total) {
+    const int64_t count = case_count(s, d), step = case_step(s);
+    s->bar.title = d->name;
+    for (int64_t n = 0; n < count && !s->cut_short; n++) {
+        check_case(s, d, s->options->start + n * step);
+        validate_show_progress(s, total);
+        s->cut_short = validate_is_over(s) && s->cases_done < total;
     }
-    progress_end(&bar);
 }
 
 /* In turns of all operations; numbers go on from --start, by default behind those of the tiers. */
 static void fuzz(validate_session *s) {
-    enum { TURN = 20 };
-    const int64_t first = s->options->start > 0 ? s->options->start : 1000000;
-    const int64_t total = (int64_t)(s->options->seconds * 10.0);
-    progress bar;
-    progress_start(&bar, "fuzz");
-    for (int64_t n = first; !is_over(s) && (s->options->cases < 0 || n < first + s->options->cases); n += TURN) {
-        for (const validate_descriptor *const *d = s->options->descriptors; *d; d++)
-            for (int64_t i = 0; i < TURN && has_cells(s, *d) && !is_over(s); i++) check_case(s, *d, n + i);
-        progress_show(&bar, (int64_t)((validate_now() - s->started) * 10.0), total);
+    const int64_t first = s->options->start > 0 ? s->options->start : FUZZ_FIRST, cases = s->options->cases;
+    const int64_t total = cases < 0 ? -1 : total_count(s);
+    for (int64_t n = first; !validate_is_over(s) && (cases < 0 || n < first + cases); n += FUZZ_TURN) {
+        const int64_t turn = cases >= 0 && first + cases - n < FUZZ_TURN ? first + cases - n : FUZZ_TURN;
+        for (const validate_descriptor *const *d = s->options->descriptors; *d; d++) {
+            for (int64_t i = 0; i < turn && has_cells(s, *d) && !validate_is_over(s); i++) check_case(s, *d, n + i);
+            validate_show_progress(s, total);
+        }
     }
-    progress_end(&bar);
 }
 
 /* ---- cells ------------------------------------------------------------------------------------------------------- */
@@ -321,14 +355,28 @@ static void add_cell(validate_session *s, const validate_descriptor *d, const ch
     s->cell_count++;
 }
 
+/* The tile variants of a row: where the same bytes of all are the question, for shapes, and where one is named. */
+static bool wants_variants(const validate_session *s) {
+    const validate_options *o = s->options;
+    return o->shapes || o->mode == VALIDATE_DETERMINISM || (o->kernel && strchr(o->kernel, '/'));
+}
+
+static void add_row(validate_session *s, const validate_descriptor *d, int index) {
+    const char *kernel = qmm_kernel_name(s->context, index), *variant;
+    add_cell(s, d, kernel);
+    for (int n = 0; wants_variants(s) && (variant = qmm_kernel_variant_name(s->context, index, n))[0]; n++) {
+        char name[sizeof s->cells[0].kernel] = "";
+        validate_append(name, sizeof name, "%s/%s", kernel, variant);
+        add_cell(s, d, name);
+    }
+}
+
 static void add_cells(validate_session *s) {
     for (const validate_descriptor *const *d = s->options->descriptors; *d; d++) {
         const int rows = qmm_kernel_count(s->context);
         add_cell(s, *d, "auto");
-        for (int n = 0; n < rows; n++) {
-            const char *kernel = qmm_kernel_name(s->context, n);
-            if (validate_is_row_of(kernel, (*d)->kernel_operation)) add_cell(s, *d, kernel);
-        }
+        for (int n = 0; n < rows; n++)
+            if (validate_is_row_of(qmm_kernel_name(s->context, n), (*d)->kernel_operation)) add_row(s, *d, n);
     }
 }
 
@@ -371,29 +419,43 @@ static void close_session(validate_session *s) {
     qmm_context_close(s->context);
     free(s->failures);
     free(s->timings);
+    free(s->shape_results);
+}
+
+const validate_cell *validate_untried(const validate_session *s) {
+    const bool counts = s->options->mode != VALIDATE_PERFORMANCE && s->options->mode != VALIDATE_FUZZ;
+    for (const validate_cell *c = s->cells; counts && c < s->cells + s->cell_count; c++)
+        if (c->passed + c->failed + c->refused + c->mistrusted == 0) return c;
+    return NULL;
 }
 
 static bool all_passed(const validate_session *s) {
-    int64_t passed = 0, failed = 0;
-    for (int n = 0; n < s->cell_count; n++) {
-        passed += s->cells[n].passed;
-        failed += s->cells[n].failed;
-    }
-    return s->options->mode == VALIDATE_PERFORMANCE ? s->timing_count > 0 : failed == 0 && passed > 0;
+    validate_cell sum;
+    validate_add_up(s, &sum);
+    if (s->options->mode == VALIDATE_PERFORMANCE) return s->timing_count > 0;
+    return sum.failed == 0 && sum.passed > 0 && !validate_untried(s) && !cli_interrupted();
 }
 
-static void run_mode(validate_session *s) {
-    if (s->options->mode == VALIDATE_FUZZ) {
-        fuzz(s);
-        return;
-    }
+static void run_descriptors(validate_session *s) {
+    const int64_t total = total_count(s);
     for (const validate_descriptor *const *d = s->options->descriptors; *d; d++) {
         if (!has_cells(s, *d)) continue;
         if (s->options->mode == VALIDATE_PERFORMANCE)
             validate_time_rows(s, *d);
         else
-            check_descriptor(s, *d);
+            check_descriptor(s, *d, total);
     }
+}
+
+static void run_mode(validate_session *s) {
+    progress_start(&s->bar, validate_mode_name(s->options->mode));
+    if (s->options->shapes)
+        validate_check_shapes(s);
+    else if (s->options->mode == VALIDATE_FUZZ)
+        fuzz(s);
+    else
+        run_descriptors(s);
+    progress_end(&s->bar);
 }
 
 int validate_run(const validate_options *options) {
@@ -402,7 +464,8 @@ int validate_run(const validate_options *options) {
     bool passed;
     if (!s) return 1;
     s->options = options;
-    s->started = validate_now();
+    s->started = cli_now();
+    cli_hold_interrupts();
     code = open_session(s);
     if (code == 0) {
         add_cells(s);
@@ -414,7 +477,7 @@ int validate_run(const validate_options *options) {
     }
     if (code == 0) {
         run_mode(s);
-        s->seconds = validate_now() - s->started;
+        s->seconds = cli_now() - s->started;
         passed = all_passed(s);
         validate_report(s, passed);
         code = passed ? 0 : 1;

@@ -219,6 +219,10 @@ static qmm_status run(const validate_case *c, validate_execution *e) {
     return matmul_call(c, e, &arguments);
 }
 
+void matmul_vary(validate_case *c) {
+    c->as.matmul.workspace = !c->as.matmul.workspace;
+}
+
 void matmul_describe(const validate_case *c, char *text, size_t bytes) {
     static const char *const activations[] = { "no activation", "relu", "gelu", "gelu_tanh", "silu" };
     const validate_matmul *p = &c->as.matmul;
@@ -249,4 +253,5 @@ const validate_descriptor validate_matmul_plain = {
     .expect = matmul_expect,
     .run = run,
     .describe = matmul_describe,
+    .vary = matmul_vary,
 };

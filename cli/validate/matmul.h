@@ -20,6 +20,7 @@ typedef struct matmul_arguments {
 void matmul_generate(validate_case *c);
 void matmul_expect(validate_case *c);
 void matmul_describe(const validate_case *c, char *text, size_t bytes);
+void matmul_vary(validate_case *c);
 void matmul_arguments_on_device(const validate_case *c, const validate_execution *e, matmul_arguments *arguments);
 
 /* qmm_matmul, with a workspace of exactly the size asked for where the case has one of its own. */

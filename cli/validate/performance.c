@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Performance mode: the median time of a call, buffers and inputs being ready. For comparing rows and noticing a loss;
- * bench/ is where claims are measured. */
+ * claims are measured by qmm bench. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "../cli.h"
 #include "generate.h"
 #include "session.h"
 
@@ -19,13 +20,13 @@ static int by_value(const void *x, const void *y) {
 /* Median of at least 5 runs after one to warm up; below 0 if a run fails. */
 static double median_time(const validate_case *c, validate_execution *e, int *runs) {
     double times[RUNS_MAX];
-    const double begin = validate_now();
+    const double begin = cli_now();
     *runs = 0;
     if (c->descriptor->run(c, e) != QMM_OK) return -1.0;
-    while (*runs < 5 || (*runs < RUNS_MAX && validate_now() - begin < SECONDS_EACH)) {
-        const double start = validate_now();
+    while (*runs < 5 || (*runs < RUNS_MAX && cli_now() - begin < SECONDS_EACH)) {
+        const double start = cli_now();
         if (c->descriptor->run(c, e) != QMM_OK || qmm_context_synchronize(e->context) != QMM_OK) return -1.0;
-        times[(*runs)++] = validate_now() - start;
+        times[(*runs)++] = cli_now() - start;
     }
     qsort(times, (size_t)*runs, sizeof times[0], by_value);
     return times[*runs / 2];

@@ -63,6 +63,11 @@ static qmm_status run(const validate_case *c, validate_execution *e) {
     return status;
 }
 
+static void vary(validate_case *c) {
+    matmul_vary(c);
+    c->as.matmul.storage = !c->as.matmul.storage;
+}
+
 static void describe(const validate_case *c, char *text, size_t bytes) {
     matmul_describe(c, text, bytes);
     if (c->as.matmul.storage) validate_append(text, bytes, ", own storage");
@@ -80,4 +85,5 @@ const validate_descriptor validate_weights = {
     .expect = matmul_expect,
     .run = run,
     .describe = describe,
+    .vary = vary,
 };

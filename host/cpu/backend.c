@@ -61,7 +61,6 @@ static qmm_status open_device(qmm_context *context, int device, const qmm_contex
     library = qmmi_allocate(context, sizeof *library);
     if (!library) return qmmi_fail(context, QMM_OUT_OF_MEMORY, "qmm_context_open", "no memory for the CPU device");
     *library = (qmmi_onednn){ 0 };
-    if (options->tuning_file) qmmi_log(context, QMM_LOG_WARNING, "tuning_file is not read: the CPU has nothing to tune");
     context->device_state = library;
     return QMM_OK;
 }

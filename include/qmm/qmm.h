@@ -18,7 +18,7 @@
  * Contents
  *     1 status   2 types   3 devices   4 contexts   5 buffers   6 tensors   7 quantization parameters
  *     8 quantize, dequantize, requantize   9 ranges and calibration   10 matmul   11 packed weights
- *     12 kernels and plans   13 verification
+ *     12 kernels and plans   13 verification   14 timing and tuning
  *
  * Rules that hold for every declaration, and are not said again
  *     Order     Operations are queued on the context's in-order queue and return before they are done on a GPU; the CPU
@@ -31,8 +31,8 @@
  *     Threads   One context belongs to one thread at a time; different contexts are independent. Buffers and weights may
  *               be used by any context on their device (of OpenCL: with the same cl_context); the caller orders the
  *               uses, and frees them on the thread of the context they were made with.
- *     Memory    After an operation's first call on a context (or qmm_context_prepare, for the known-answer tests), calls
- *               of the same or a smaller need of workspace allocate nothing, and with a caller's workspace none does.
+ *     Memory    After qmm_context_prepare, or once the kernel row that runs it has run on the context, a call of the same
+ *               or a smaller need of workspace allocates nothing, and with a caller's workspace none does.
  *               Functions that give values to the host may allocate while they work, and oneDNN's gemm, the CPU's fast
  *               row, has memory of its own that no allocator here sees. Only qmm_matmul has a workspace that grows.
  *     Capture   On a CUDA stream under capture, the conversions and qmm_matmul may be called once the context is prepared
@@ -222,15 +222,19 @@ typedef struct qmm_context_options {
     qmm_log_function log;       /* NULL: silent */
     void *log_user;
     qmm_log_level log_level;    /* lines above this level are not made */
-    const char *tuning_file;    /* kernel choices measured earlier; NULL: the built-in choice. Not read yet */
+    const char *tuning_file;    /* kernel choices measured earlier (section 14); NULL: what QMM_TUNING_FILE names, if
+                                 * anything; "": none. A file that cannot be used is ignored with a line in the log */
     const char *cache_directory; /* OpenCL: an existing directory for built kernels, which nobody else should be able to
                                   * write to; NULL: they are not kept */
     char *error_text;           /* receives the text when opening fails; NULL: not wanted */
     size_t error_text_size;     /* bytes at error_text; longer texts are cut, always ended by a zero byte */
+    int32_t profile;            /* nonzero: a queue that the context makes keeps times for qmm_timer; only OpenCL's have
+                                 * to be made for it */
+    int32_t reserved;           /* 0 */
 } qmm_context_options;
 
 #define QMM_CONTEXT_OPTIONS_INIT \
-    { sizeof(qmm_context_options), NULL, NULL, NULL, NULL, NULL, QMM_LOG_INFO, NULL, NULL, NULL, 0 }
+    { sizeof(qmm_context_options), NULL, NULL, NULL, NULL, NULL, QMM_LOG_INFO, NULL, NULL, NULL, 0, 0, 0 }
 
 /* Opens a device by name: "cpu", "cuda" (its first), "cuda:1", "opencl:0", or "auto": the first of qmm_device_get_info,
  * passing over OpenCL devices that are CPUs or do not promise to keep subnormal numbers, so "cpu" only where no GPU is
@@ -242,8 +246,8 @@ typedef struct qmm_context_options {
  * QMM_DEVICE_FAILED. */
 QMM_API qmm_status qmm_context_open(const char *device, const qmm_context_options *options, qmm_context **context);
 
-/* Waits for the queue, frees every buffer, weights and calibrator of the context that is still alive (their handles die
- * with it), closes it. NULL is ignored. A wrapped native pointer or a caller's queue is left to the caller. */
+/* Waits for the queue, frees every buffer, weights, calibrator and timer of the context that is still alive (their handles
+ * die with it), closes it. NULL is ignored. A wrapped native pointer or a caller's queue is left to the caller. */
 QMM_API void qmm_context_close(qmm_context *context);
 
 /* The text of the last call that failed on this context, as `qmm_matmul: row stride 60 of a is less than its 64
@@ -598,17 +602,23 @@ QMM_API void qmm_weights_free(qmm_weights *weights);
 
 /* ==== 12 kernels and plans ======================================================================================== */
 
-/* An operation runs on the first kernel row of the device's table that accepts it. Rows are named device kind,
- * operation, way: "cpu:matmul:onednn". The rows of a context, in the order they are tried; "" past the end. */
+/* An operation runs on the first kernel row of the device's table that accepts it, unless a later one that accepts
+ * expects to take less time, or one was tuned (section 14). Rows are named device kind, operation, way:
+ * "cpu:matmul:onednn". The rows of a context, in the order they are tried; "" past the end. */
 QMM_API int qmm_kernel_count(qmm_context *context);
 QMM_API const char *qmm_kernel_name(qmm_context *context, int index);
 
+/* Tile variants of a row, which it otherwise chooses among by itself: the name of the variant-th; "" past the end, and
+ * for rows that have none. */
+QMM_API const char *qmm_kernel_variant_name(qmm_context *context, int index, int variant);
+
 /* From now on the operation named in the row's name runs on that row or not at all (QMM_UNSUPPORTED with its reason).
+ * With a slash and a variant's name behind it ("cuda:matmul:mma/large"), with that variant.
  * NULL takes back every such choice. Errors: QMM_INVALID_ARGUMENT for a name that is not in the table. */
 QMM_API qmm_status qmm_kernel_force(qmm_context *context, const char *name);
 
-/* Called once per row of the operation in the order tried: reason is NULL if it accepts, else why not. The first that
- * accepts is the one that would run. Strings live during the call. */
+/* Called once per row of the operation in the order tried: reason is NULL if it accepts, else why not, or that it
+ * is slower. The first that accepts is the one that would run. Strings live during the call. */
 typedef void (*qmm_explain_function)(void *user, const char *kernel, const char *reason);
 
 /* Which kernel would run that call, and why every other would not. Tensors may have NULL buffers: nothing runs but, at
@@ -616,6 +626,23 @@ typedef void (*qmm_explain_function)(void *user, const char *kernel, const char 
 QMM_API qmm_status qmm_matmul_explain(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
                                       const qmm_tensor *b, const qmm_tensor *c, qmm_explain_function explain,
                                       void *user);
+
+/* What qmm_matmul would do. */
+typedef struct qmm_matmul_plan_info {
+    size_t struct_size;
+    char kernel[64];          /* the row's name; empty where nothing would run: M or N is 0 */
+    char variant[32];         /* of the row, where it was forced or tuned; empty: the row's own choice */
+    int32_t tuned;            /* nonzero: a tuned choice (section 14) */
+    int32_t reserved;         /* 0 */
+    size_t workspace_bytes;   /* that this kernel needs */
+    double estimate;          /* seconds that the row expects to take; 0: it has no estimate */
+} qmm_matmul_plan_info;
+
+#define QMM_MATMUL_PLAN_INFO_INIT { sizeof(qmm_matmul_plan_info), { 0 }, { 0 }, 0, 0, 0, 0.0 }
+
+/* Tensors may have NULL buffers, as for qmm_matmul_workspace. Errors: as qmm_matmul. */
+QMM_API qmm_status qmm_matmul_plan(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
+                                   const qmm_tensor *b, const qmm_tensor *c, qmm_matmul_plan_info *plan);
 
 /* ==== 13 verification ============================================================================================= */
 
@@ -671,6 +698,79 @@ typedef struct qmm_compare_result {
  * Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
 QMM_API qmm_status qmm_compare(qmm_context *context, const qmm_tensor *expected, const qmm_tensor *got,
                                qmm_compare_result *result);
+
+/* ==== 14 timing and tuning ======================================================================================== */
+
+/* Time between two places of a context's queue. */
+typedef struct qmm_timer qmm_timer;
+
+/* Ownership: the caller frees it. Errors: QMM_INVALID_ARGUMENT, QMM_OUT_OF_MEMORY, QMM_DEVICE_FAILED. */
+QMM_API qmm_status qmm_timer_create(qmm_context *context, qmm_timer **timer);
+
+/* "device" where the device takes the times itself, by events in its queue: CUDA, OpenCL queues that keep them (`profile`
+ * of the options). "host" elsewhere: start and stop then wait for the queue and read the host's clock. */
+QMM_API const char *qmm_timer_clock(const qmm_timer *timer);
+
+/* Marks the place that the queue has reached. Errors: QMM_INVALID_ARGUMENT (under capture; stop before there was a start),
+ * QMM_DEVICE_FAILED. */
+QMM_API qmm_status qmm_timer_start(qmm_timer *timer);
+QMM_API qmm_status qmm_timer_stop(qmm_timer *timer);
+
+/* Seconds between the two, once the queue has passed them; waits for that.
+ * Errors: QMM_INVALID_ARGUMENT before there was a start and a stop, QMM_DEVICE_FAILED. */
+QMM_API qmm_status qmm_timer_seconds(qmm_timer *timer, double *seconds);
+
+/* NULL is ignored. */
+QMM_API void qmm_timer_free(qmm_timer *timer);
+
+/* Tuning changes which row, and which variant of it, runs a matmul: never a byte of its result. A context has a table of
+ * choices: those of its tuning file, those measured on it by qmm_tune_matmul. A choice is for one N, K, batch, pair of
+ * operand types, output type, transposes, packing and group size, and for M from above half of the M it was measured at
+ * up to that. A forced row goes before it. A chosen row leaves a call to the usual order if it refuses it, if it needs
+ * more workspace than the caller gave (qmm_matmul_workspace tells what the choice needs), or if under capture it is not
+ * tested yet or the context's workspace is too small for it. A table has room for 2,048 choices. */
+
+typedef struct qmm_tune_options {
+    size_t struct_size;
+    double seconds;     /* spent on each row or variant, above 0. After a first run, which is not counted, at least 3 are
+                         * timed, and their median counts; but no further one after one that takes longer than this and
+                         * 8 times the fastest before, nor after such a first one that takes longer than 2 seconds, too.
+                         * What takes less time than the clock shows is run more often */
+    size_t flush_bytes; /* memory overwritten before each run, so that operands come from beyond the caches; 0: none, or
+                         * where the device's clock is read, 1 MiB over and over, while the host queues the run */
+} qmm_tune_options;
+
+#define QMM_TUNE_OPTIONS_INIT { sizeof(qmm_tune_options), 0.05, 0 }
+
+/* Called for every row and variant that was tried: seconds is the median of a run, reason NULL; or seconds is 0 and reason
+ * says why the row refuses. Strings live during the call. It must not call the context. */
+typedef void (*qmm_tune_function)(void *user, const char *kernel, const char *variant, double seconds,
+                                  const char *reason);
+
+/* Measures every row and variant that accepts this call, on these tensors, and keeps the fastest in the context's table. A
+ * choice within 2 % of the one that would be made anyhow is not kept, and takes an older one of the same call away.
+ * c holds the result afterwards; the residual may not be c itself. Runs have workspace of their own, given back in the
+ * end. desc NULL means QMM_MATMUL_DESC_INIT, options NULL QMM_TUNE_OPTIONS_INIT; report may be NULL. Waits for the device.
+ * Where M or N is 0 there is nothing to tune, and nothing is reported.
+ * Errors: as qmm_matmul; QMM_INVALID_ARGUMENT while a row is forced, or where the table is full. */
+QMM_API qmm_status qmm_tune_matmul(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,
+                                   const qmm_tensor *b, const qmm_tensor *c, const qmm_tune_options *options,
+                                   qmm_tune_function report, void *user);
+
+/* Number of choices in the context's table. */
+QMM_API int qmm_tuning_count(qmm_context *context);
+
+/* Writes the table to a file, for contexts on the same device with the same driver and version of this library. A reader
+ * sees the old file or the new one, never a part. A file that is there keeps its mode; of a link, the file it leads to is
+ * written.
+ * Errors: QMM_INVALID_ARGUMENT (NULL or empty path; it cannot be written: the text has the system's reason),
+ * QMM_OUT_OF_MEMORY. */
+QMM_API qmm_status qmm_tuning_save(qmm_context *context, const char *path);
+
+/* Adds a file's choices to the table, over those of the same calls.
+ * Errors: QMM_INVALID_ARGUMENT for a file that cannot be read, is damaged, was made on another device, driver or version,
+ * or would make the table longer than 2,048: the text says which, and the table is as it was. QMM_OUT_OF_MEMORY. */
+QMM_API qmm_status qmm_tuning_load(qmm_context *context, const char *path);
 
 #ifdef __cplusplus
 }

@@ -97,6 +97,7 @@ ALLOCATE = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_size_t, c_size_t)
 RELEASE = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_size_t)
 LOG = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_char_p)
 EXPLAIN = ctypes.CFUNCTYPE(None, c_void_p, c_char_p, c_char_p)
+TUNE = ctypes.CFUNCTYPE(None, c_void_p, c_char_p, c_char_p, c_double, c_char_p)
 
 
 class SizedStructure(Structure):
@@ -129,7 +130,7 @@ class qmm_context_options(SizedStructure):
     _fields_ = [("struct_size", c_size_t), ("native_context", c_void_p), ("native_queue", c_void_p),
                 ("allocator", POINTER(qmm_allocator)), ("log", LOG), ("log_user", c_void_p), ("log_level", c_int),
                 ("tuning_file", c_char_p), ("cache_directory", c_char_p), ("error_text", c_void_p),
-                ("error_text_size", c_size_t)]
+                ("error_text_size", c_size_t), ("profile", c_int32), ("reserved", c_int32)]
 
 
 class qmm_tensor(Structure):
@@ -162,6 +163,11 @@ class qmm_matmul_desc(SizedStructure):
                 ("workspace", Handle), ("workspace_offset", c_size_t), ("workspace_bytes", c_size_t)]
 
 
+class qmm_matmul_plan_info(SizedStructure):
+    _fields_ = [("struct_size", c_size_t), ("kernel", c_char * 64), ("variant", c_char * 32), ("tuned", c_int32),
+                ("reserved", c_int32), ("workspace_bytes", c_size_t), ("estimate", c_double)]
+
+
 class qmm_weights_options(SizedStructure):
     _fields_ = [("struct_size", c_size_t), ("transpose_b", c_int32), ("quant", POINTER(qmm_quant)),
                 ("storage", Handle), ("storage_offset", c_size_t)]
@@ -184,9 +190,14 @@ class qmm_compare_result(SizedStructure):
                 ("row", c_int64), ("col", c_int64), ("expected", c_double), ("got", c_double)]
 
 
+class qmm_tune_options(SizedStructure):
+    DEFAULTS = {"seconds": 0.05}
+    _fields_ = [("struct_size", c_size_t), ("seconds", c_double), ("flush_bytes", c_size_t)]
+
+
 STRUCTS = [qmm_device_info, qmm_backend_info, qmm_allocator, qmm_context_options, qmm_tensor, qmm_quant,
-           qmm_range_options, qmm_error_measure, qmm_matmul_desc, qmm_weights_options, qmm_verify_options,
-           qmm_verify_result, qmm_compare_result]
+           qmm_range_options, qmm_error_measure, qmm_matmul_desc, qmm_matmul_plan_info, qmm_weights_options,
+           qmm_verify_options, qmm_verify_result, qmm_compare_result, qmm_tune_options]
 
 _tensor, _quant, _range, _desc = POINTER(qmm_tensor), POINTER(qmm_quant), POINTER(qmm_range_options), \
     POINTER(qmm_matmul_desc)
@@ -248,10 +259,22 @@ FUNCTIONS = {
     "qmm_weights_free": (None, [Handle]),
     "qmm_kernel_count": (c_int, [Handle]),
     "qmm_kernel_name": (c_char_p, [Handle, c_int]),
+    "qmm_kernel_variant_name": (c_char_p, [Handle, c_int, c_int]),
     "qmm_kernel_force": (c_int, [Handle, c_char_p]),
     "qmm_matmul_explain": (c_int, _matmul + [EXPLAIN, c_void_p]),
+    "qmm_matmul_plan": (c_int, _matmul + [POINTER(qmm_matmul_plan_info)]),
     "qmm_verify_matmul": (c_int, _matmul + [POINTER(qmm_verify_options), POINTER(qmm_verify_result)]),
     "qmm_compare": (c_int, [Handle, _tensor, _tensor, POINTER(qmm_compare_result)]),
+    "qmm_timer_create": (c_int, [Handle, _handle]),
+    "qmm_timer_clock": (c_char_p, [Handle]),
+    "qmm_timer_start": (c_int, [Handle]),
+    "qmm_timer_stop": (c_int, [Handle]),
+    "qmm_timer_seconds": (c_int, [Handle, _double]),
+    "qmm_timer_free": (None, [Handle]),
+    "qmm_tune_matmul": (c_int, _matmul + [POINTER(qmm_tune_options), TUNE, c_void_p]),
+    "qmm_tuning_count": (c_int, [Handle]),
+    "qmm_tuning_save": (c_int, [Handle, c_char_p]),
+    "qmm_tuning_load": (c_int, [Handle, c_char_p]),
 }
 
 _loaded = {}

@@ -66,6 +66,23 @@ class CompareResult(NamedTuple):
     got: float
 
 
+class MatmulPlan(NamedTuple):
+    """What would run a matmul: its kernel row, variant "" being the row's own choice; estimate in seconds, 0: none."""
+    kernel: str
+    variant: str
+    tuned: bool
+    workspace_bytes: int
+    estimate: float
+
+
+class Trial(NamedTuple):
+    """What tuning found of a row, or of a variant of it: the median of its runs in seconds, or 0 and why it refuses."""
+    kernel: str
+    variant: str
+    seconds: float
+    reason: str
+
+
 def _member(enumeration, name):
     if isinstance(name, (enumeration, int)):
         return enumeration(name)
@@ -223,6 +240,32 @@ class Weights(_Owned):
         context.synchronize()  # the tensors go now
 
 
+class Timer(_Owned):
+    """Seconds between two places of the context's queue: start(), stop(), seconds()."""
+    _free = "qmm_timer_free"
+
+    def __init__(self, context):
+        super().__init__(context)
+        context._call("qmm_timer_create", self._handle)
+
+    @property
+    def clock(self):
+        """"device" where the device takes the times, "host" where its queue is waited for."""
+        return self.context.library.qmm_timer_clock(self.handle).decode()
+
+    def start(self):
+        self.context._check(self.context.library.qmm_timer_start(self.handle))
+
+    def stop(self):
+        self.context._check(self.context.library.qmm_timer_stop(self.handle))
+
+    def seconds(self):
+        """Waits until the queue has passed both places."""
+        seconds = ctypes.c_double()
+        self.context._check(self.context.library.qmm_timer_seconds(self.handle, seconds))
+        return seconds.value
+
+
 def _range_options(method, symmetric, type, bits, percentile, moving_average):
     return _abi.qmm_range_options(method=_member(RangeMethod, method), symmetric=bool(symmetric), type=type_of(type),
                                   bits=bits, percentile=percentile, moving_average=moving_average)
@@ -298,10 +341,12 @@ class Context:
 
     A context manager; close() frees what it owns. log: a function of (LogLevel, line). native_context, native_queue:
     the caller's own, as integers. allocator: a qmm_allocator of callbacks. library: the file of libqmm, see load().
+    tuning_file: choices kept by save_tuning; None is what QMM_TUNING_FILE names, "" none. profile: OpenCL's queue keeps
+    times for Timer.
     """
 
     def __init__(self, device="auto", *, log=None, log_level=LogLevel.INFO, tuning_file=None, cache_directory=None,
-                 native_context=None, native_queue=None, allocator=None, library=None):
+                 native_context=None, native_queue=None, allocator=None, library=None, profile=False):
         self._handle = ctypes.c_void_p()
         self.library = _abi.load(library)
         self._log = _abi.LOG(lambda user, level, line: log(LogLevel(level), line.decode()) if log else None)
@@ -310,7 +355,7 @@ class Context:
         options = _abi.qmm_context_options(
             native_context=native_context, native_queue=native_queue, log_level=_member(LogLevel, log_level),
             tuning_file=_path(tuning_file), cache_directory=_path(cache_directory),
-            error_text=ctypes.addressof(text), error_text_size=len(text))
+            error_text=ctypes.addressof(text), error_text_size=len(text), profile=bool(profile))
         if allocator is not None:
             options.allocator = ctypes.pointer(allocator)
         if log:
@@ -484,6 +529,13 @@ class Context:
         self._call("qmm_matmul_explain", *call.arguments, collect, None)
         return rows
 
+    def plan(self, a, b, **options):
+        """The MatmulPlan of that matmul."""
+        call, plan = _Matmul(self, a, b, **options), _abi.qmm_matmul_plan_info()
+        self._call("qmm_matmul_plan", *call.arguments, plan)
+        plan = _result(MatmulPlan, plan)
+        return plan._replace(kernel=plan.kernel.decode(), variant=plan.variant.decode(), tuned=bool(plan.tuned))
+
     def verify_matmul(self, a, b, c, *, rounds=1, seed=1, **options):
         """Is c the result of that matmul, whoever computed it? Freivalds' check; `type` is c's, where it must be said.
 
@@ -512,9 +564,43 @@ class Context:
         count = self.library.qmm_kernel_count(self.handle)
         return [self.library.qmm_kernel_name(self.handle, index).decode() for index in range(count)]
 
+    def variants(self, kernel):
+        """The names of the tile variants of a row, by its name; most have none."""
+        index, names = self.kernels().index(kernel), []
+        while name := self.library.qmm_kernel_variant_name(self.handle, index, len(names)):
+            names.append(name.decode())
+        return names
+
     def force_kernel(self, name):
-        """Its operation runs on this row or not at all; None takes back every such choice."""
+        """Its operation runs on this row, or "ROW/VARIANT", or not at all; None takes back every such choice."""
         self._call("qmm_kernel_force", None if name is None else name.encode())
+
+    # ---- timing and tuning ------------------------------------------------------------------------------------------
+
+    def timer(self):
+        return Timer(self)
+
+    def tune_matmul(self, a, b, *, seconds=0.05, flush_bytes=0, **options):
+        """The Trials of every row and variant that was tried for that matmul; the context keeps the fastest."""
+        call, trials = _Matmul(self, a, b, **options), []
+        collect = _abi.TUNE(lambda user, kernel, variant, median, reason: trials.append(
+            Trial(kernel.decode(), variant.decode(), median, reason and reason.decode(errors="replace"))))
+        self._call("qmm_tune_matmul", *call.arguments,
+                   _abi.qmm_tune_options(seconds=seconds, flush_bytes=flush_bytes), collect, None)
+        return trials
+
+    @property
+    def tuning_count(self):
+        """The number of tuned choices that the context has."""
+        return self.library.qmm_tuning_count(self.handle)
+
+    def save_tuning(self, path):
+        """Writes the tuned choices to a file, for contexts on this device."""
+        self._call("qmm_tuning_save", _path(path))
+
+    def load_tuning(self, path):
+        """Adds a file's choices to the context's."""
+        self._call("qmm_tuning_load", _path(path))
 
 
 def _path(name):

@@ -154,6 +154,12 @@ CALL(workspace_c, qmm_matmul_workspace(w->context, NULL, &w->a, &w->b, t, &w->re
 CALL(explain_a, qmm_matmul_explain(w->context, NULL, t, &w->b, &w->c, no_row, NULL))
 CALL(explain_b, qmm_matmul_explain(w->context, NULL, &w->a, t, &w->c, no_row, NULL))
 CALL(explain_c, qmm_matmul_explain(w->context, NULL, &w->a, &w->b, t, no_row, NULL))
+CALL(plan_a, qmm_matmul_plan(w->context, NULL, t, &w->b, &w->c, &w->results.plan))
+CALL(plan_b, qmm_matmul_plan(w->context, NULL, &w->a, t, &w->c, &w->results.plan))
+CALL(plan_c, qmm_matmul_plan(w->context, NULL, &w->a, &w->b, t, &w->results.plan))
+CALL(tune_a, qmm_tune_matmul(w->context, NULL, t, &w->b, &w->c, NULL, NULL, NULL))
+CALL(tune_b, qmm_tune_matmul(w->context, NULL, &w->a, t, &w->c, NULL, NULL, NULL))
+CALL(tune_c, qmm_tune_matmul(w->context, NULL, &w->a, &w->b, t, NULL, NULL, NULL))
 CALL(verify_a, qmm_verify_matmul(w->context, NULL, t, &w->b, &w->c, NULL, &w->results.verified))
 CALL(verify_b, qmm_verify_matmul(w->context, NULL, &w->a, t, &w->c, NULL, &w->results.verified))
 CALL(verify_c, qmm_verify_matmul(w->context, NULL, &w->a, &w->b, t, NULL, &w->results.verified))
@@ -217,6 +223,12 @@ static const slot slots[] = {
     { "qmm_matmul_explain", "a", explain_a, &the_world.a, QMMI_CODES_8, false, false },
     { "qmm_matmul_explain", "b", explain_b, &the_world.b, CODES_8_4, false, false },
     { "qmm_matmul_explain", "c", explain_c, &the_world.c, OUTPUTS, false, true },
+    { "qmm_matmul_plan", "a", plan_a, &the_world.a, QMMI_CODES_8, false, false },
+    { "qmm_matmul_plan", "b", plan_b, &the_world.b, CODES_8_4, false, false },
+    { "qmm_matmul_plan", "c", plan_c, &the_world.c, OUTPUTS, false, true },
+    { "qmm_tune_matmul", "a", tune_a, &the_world.a, QMMI_CODES_8, false, false },
+    { "qmm_tune_matmul", "b", tune_b, &the_world.b, CODES_8_4, false, false },
+    { "qmm_tune_matmul", "c", tune_c, &the_world.c, OUTPUTS, false, true },
     { "qmm_verify_matmul", "a", verify_a, &the_world.a, QMMI_CODES_8, false, false },
     { "qmm_verify_matmul", "b", verify_b, &the_world.b, CODES_8_4, false, false },
     { "qmm_verify_matmul", "c", verify_c, &the_world.c, OUTPUTS, false, true },
@@ -280,7 +292,7 @@ static void bad_strides(const slot *s) {
 /* Calls that run nothing take tensors whose memory is not there yet: test_sizing. */
 static bool is_sizing(const char *function) {
     return strcmp(function, "qmm_matmul_workspace") == 0 || strcmp(function, "qmm_matmul_explain") == 0 ||
-           strcmp(function, "qmm_weights_bytes") == 0;
+           strcmp(function, "qmm_matmul_plan") == 0 || strcmp(function, "qmm_weights_bytes") == 0;
 }
 
 static void bad_places(const slot *s) {
@@ -1342,6 +1354,16 @@ static void test_without_context(void **state) {
     expect(qmm_calibrator_observe((qmm_calibrator *)(void *)w->in, &w->x) == QMM_INVALID_ARGUMENT,
            "observe of a buffer");
     expect(qmm_calibrator_range(NULL, &w->results.min, &w->results.max) == QMM_INVALID_ARGUMENT, "range of NULL");
+    expect(qmm_timer_start(NULL) == QMM_INVALID_ARGUMENT && qmm_timer_stop(NULL) == QMM_INVALID_ARGUMENT &&
+               qmm_timer_seconds(NULL, &w->results.min) == QMM_INVALID_ARGUMENT,
+           "a timer of NULL");
+    expect(qmm_timer_start((qmm_timer *)(void *)w->in) == QMM_INVALID_ARGUMENT, "a timer that is a buffer");
+    expect(strcmp(qmm_timer_clock(NULL), "host") == 0, "the clock of NULL");
+    qmm_timer_free((qmm_timer *)(void *)w->in);
+    expect(qmm_tuning_count(NULL) == 0 && qmm_tuning_count((qmm_context *)(void *)w->in) == 0, "choices of NULL");
+    expect(qmm_tuning_save(NULL, "x") == QMM_INVALID_ARGUMENT && qmm_tuning_load(NULL, "x") == QMM_INVALID_ARGUMENT,
+           "files of NULL");
+    expect(strcmp(qmm_kernel_variant_name(NULL, 0, 0), "") == 0, "variants of NULL");
     expect(qmm_calibrator_range((qmm_calibrator *)(void *)w->in, &w->results.min, &w->results.max) ==
                QMM_INVALID_ARGUMENT,
            "range of a buffer");
@@ -1369,6 +1391,7 @@ typedef union versioned {
     qmm_error_measure measure;
     qmm_verify_result verified;
     qmm_compare_result compared;
+    qmm_tune_options tune;
     unsigned char bytes[8192];
 } versioned;
 
@@ -1388,6 +1411,10 @@ static qmm_status size_verify(versioned *v) {
     return qmm_verify_matmul(w->context, NULL, &w->a, &w->b, &w->c, &v->verify, &w->results.verified);
 }
 
+static qmm_status size_tune(versioned *v) {
+    return qmm_tune_matmul(w->context, NULL, &w->a, &w->b, &w->c, &v->tune, NULL, NULL);
+}
+
 static void test_struct_sizes(void **state) {
     static const struct {
         const char *function, *name;
@@ -1399,12 +1426,14 @@ static void test_struct_sizes(void **state) {
         { "qmm_find_range", "options", size_range, sizeof(qmm_range_options) },
         { "qmm_weights_bytes", "options", size_weights, sizeof(qmm_weights_options) },
         { "qmm_verify_matmul", "options", size_verify, sizeof(qmm_verify_options) },
+        { "qmm_tune_matmul", "options", size_tune, sizeof(qmm_tune_options) },
     };
     const qmm_quant quant = QMM_QUANT_INIT;
     const qmm_matmul_desc desc = QMM_MATMUL_DESC_INIT;
     const qmm_range_options range = QMM_RANGE_OPTIONS_INIT;
     const qmm_weights_options weights = QMM_WEIGHTS_OPTIONS_INIT;
     const qmm_verify_options verify = QMM_VERIFY_OPTIONS_INIT;
+    const qmm_tune_options tune = QMM_TUNE_OPTIONS_INIT;
     static versioned v;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(structs); i++) {
@@ -1416,6 +1445,7 @@ static void test_struct_sizes(void **state) {
         if (i == 2) v.range = range;
         if (i == 3) v.weights = weights;
         if (i == 4) v.verify = verify;
+        if (i == 5) v.tune = tune, v.tune.seconds = 1e-9;
         for (size_t s = 0; s < COUNT_OF(small); s++) {
             v.struct_size = small[s];
             BAD(structs[i].call(&v), said("%s: struct_size %zu of %s is less than %zu: set it from its ..._INIT macro",
@@ -1509,6 +1539,11 @@ static void test_result_sizes(void **state) {
         qmm_backend_info backend = QMM_BACKEND_INFO_INIT;
         const host_results before = *r;
         r->measure.struct_size = r->verified.struct_size = r->compared.struct_size = r->device.struct_size = offsets[i];
+        r->plan.struct_size = offsets[i];
+        expect_error(w->context, qmm_matmul_plan(w->context, NULL, &w->a, &w->b, &w->c, &r->plan), QMM_INVALID_ARGUMENT,
+                     said("qmm_matmul_plan: struct_size %zu of plan is less than %zu: set it from its ..._INIT macro",
+                          offsets[i], sizeof r->plan));
+        r->plan.struct_size = before.plan.struct_size;
         expect_error(
             w->context, qmm_measure_error(w->context, &w->x, &w->x, &r->measure), QMM_INVALID_ARGUMENT,
             said("qmm_measure_error: struct_size %zu of measure is less than %zu: set it from its ..._INIT macro",
@@ -1547,6 +1582,80 @@ static void test_result_sizes(void **state) {
                "a newer result is not kept");
     }
     world_works(w);
+    end_of_test();
+}
+
+/* ---- rows, plans, timers, tuning ---------------------------------------------------------------------------------- */
+
+static qmm_status tune_with(qmm_tune_options o) {
+    return qmm_tune_matmul(w->context, NULL, &w->a, &w->b, &w->c, &o, NULL, NULL);
+}
+
+static void test_rows(void **state) {
+    static const char *const unknown[] = { "", "/", "x", "cpu:matmul:", "cpu:matmul:referenc", "cpu:matmul:reference2" };
+    static const char *const variantless[] = { "cpu:matmul:reference/", "cpu:matmul:reference/x",
+                                               "cpu:matmul:reference//" };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(unknown); i++)
+        BAD(qmm_kernel_force(w->context, unknown[i]),
+            said("qmm_kernel_force: name '%s' is not a kernel of this device", unknown[i]));
+    for (size_t i = 0; i < COUNT_OF(variantless); i++)
+        BAD(qmm_kernel_force(w->context, variantless[i]),
+            said("qmm_kernel_force: name '%s' has no variant of cpu:matmul:reference behind its slash",
+                 variantless[i]));
+    for (int row = -1; row <= qmm_kernel_count(w->context); row++)
+        for (int variant = -1; variant < 2; variant++)
+            expect(strcmp(qmm_kernel_variant_name(w->context, row, variant), "") == 0, "row %d variant %d", row,
+                   variant);
+    BAD(qmm_matmul_plan(w->context, NULL, &w->a, &w->b, &w->c, NULL), "qmm_matmul_plan: plan is NULL");
+    end_of_test();
+}
+
+static void test_timers(void **state) {
+    qmm_timer *timer = (qmm_timer *)(void *)w;
+    double seconds = 77.0;
+    (void)state;
+    BAD(qmm_timer_create(w->context, NULL), "qmm_timer_create: timer is NULL");
+    expect_ok(w->context, qmm_timer_create(w->context, &timer), "create");
+    BAD(qmm_timer_stop(timer), "qmm_timer_stop: timer was not started");
+    BAD(qmm_timer_seconds(timer, &seconds), "qmm_timer_seconds: timer has no start and stop yet");
+    expect_ok(w->context, qmm_timer_start(timer), "start");
+    BAD(qmm_timer_seconds(timer, &seconds), "qmm_timer_seconds: timer has no start and stop yet");
+    expect_ok(w->context, qmm_timer_stop(timer), "stop");
+    BAD(qmm_timer_seconds(timer, NULL), "qmm_timer_seconds: seconds is NULL");
+    expect(seconds == 77.0, "seconds were written");
+    expect_ok(w->context, qmm_timer_seconds(timer, &seconds), "seconds");
+    expect_ok(w->context, qmm_timer_start(timer), "start again");
+    BAD(qmm_timer_seconds(timer, &seconds), "qmm_timer_seconds: timer has no start and stop yet");
+    qmm_timer_free(timer);
+    end_of_test();
+}
+
+static void test_tuning(void **state) {
+    static const double bad[] = { 0.0, -1.0, -0.0, NAN, INFINITY, -INFINITY };
+    qmm_tune_options o = QMM_TUNE_OPTIONS_INIT;
+    const qmm_tensor c = tensor_at(w->out, 4096, QMM_F32, 6, 5, 5);
+    const qmm_matmul_desc desc = desc_with(NULL, NULL, NULL, &c);
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        o.seconds = bad[i];
+        BAD(tune_with(o), said("qmm_tune_matmul: seconds %g of options is not above 0 and finite", bad[i]));
+    }
+    o = (qmm_tune_options)QMM_TUNE_OPTIONS_INIT, o.flush_bytes = (size_t)1 << 60;
+    REFUSED(tune_with(o), QMM_OUT_OF_MEMORY,
+            said("qmm_tune_matmul: no device memory for the flush of caches of %zu bytes", o.flush_bytes));
+    BAD(qmm_tune_matmul(w->context, &desc, &w->a, &w->b, &c, NULL, NULL, NULL),
+        "qmm_tune_matmul: residual of desc is c itself: every run would add to it");
+    expect_ok(w->context, qmm_kernel_force(w->context, "cpu:matmul:reference"), "force");
+    o = (qmm_tune_options)QMM_TUNE_OPTIONS_INIT;
+    expect_error(w->context, tune_with(o), QMM_INVALID_ARGUMENT,
+                 "qmm_tune_matmul: cpu:matmul:reference is forced: give NULL to qmm_kernel_force first");
+    expect_ok(w->context, qmm_kernel_force(w->context, NULL), "take back");
+    BAD(qmm_tuning_save(w->context, NULL), "qmm_tuning_save: path is NULL");
+    BAD(qmm_tuning_save(w->context, ""), "qmm_tuning_save: path is empty");
+    BAD(qmm_tuning_load(w->context, NULL), "qmm_tuning_load: path is NULL");
+    BAD(qmm_tuning_load(w->context, ""), "qmm_tuning_load: path is empty");
+    expect(qmm_tuning_count(w->context) == 0, "%d choices", qmm_tuning_count(w->context));
     end_of_test();
 }
 
@@ -1625,7 +1734,7 @@ static void test_open(void **state) {
 
     o = plain, o.struct_size = 0;
     expect(qmm_context_open("cpu", &o, &context) == QMM_INVALID_ARGUMENT && context == NULL, "struct_size 0");
-    o.struct_size = sizeof o - 1;
+    o.struct_size = QMMI_OLDEST_CONTEXT_OPTIONS - 1;
     expect(qmm_context_open("cpu", &o, &context) == QMM_INVALID_ARGUMENT && context == NULL, "struct_size less 1");
 
 #define HALF(what) "qmm_context_open: allocator of options has one of " what " but not the other"
@@ -1675,6 +1784,9 @@ int main(void) {
         cmocka_unit_test(test_other_device),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_without_context),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_tuning),
         cmocka_unit_test(test_struct_sizes),
         cmocka_unit_test(test_wild_struct_size),
         cmocka_unit_test(test_result_sizes),

@@ -61,8 +61,9 @@ static void test_close_frees(void **state) {
             qmm_buffer *buffer;
             qmm_weights *weights;
             qmm_calibrator *calibrator;
+            qmm_timer *timer;
             const bool free_now = next_random(&random) % 3 == 0;
-            switch (next_random(&random) % 4) {
+            switch (next_random(&random) % 5) {
             case 0:
                 expect_ok(w->context, qmm_buffer_create(w->context, 1 + next_random(&random) % 5000, &buffer),
                           "create");
@@ -76,6 +77,11 @@ static void test_close_frees(void **state) {
             case 2:
                 expect_ok(w->context, qmm_weights_create(w->context, &w->large_b, NULL, &weights), "weights");
                 if (free_now) qmm_weights_free(weights);
+                break;
+            case 3:
+                expect_ok(w->context, qmm_timer_create(w->context, &timer), "timer");
+                expect_ok(w->context, qmm_timer_start(timer), "start");
+                if (free_now) qmm_timer_free(timer);
                 break;
             default:
                 expect_ok(w->context, qmm_calibrator_create(w->context, NULL, &calibrator), "calibrator");
@@ -98,6 +104,7 @@ static void test_null_frees(void **state) {
     qmm_buffer_free(NULL);
     qmm_weights_free(NULL);
     qmm_calibrator_free(NULL);
+    qmm_timer_free(NULL);
     expect(true, " ");
     end_of_test();
 }
@@ -108,6 +115,7 @@ static void test_dead_handles(void **state) {
     qmm_buffer *buffer;
     qmm_weights *weights;
     qmm_calibrator *calibrator;
+    qmm_timer *timer;
     qmm_context *closed;
     qmm_matmul_desc desc = QMM_MATMUL_DESC_INIT;
     double min, max;
@@ -117,10 +125,12 @@ static void test_dead_handles(void **state) {
     expect_ok(w->context, qmm_buffer_create(w->context, 4096, &buffer), "create");
     expect_ok(w->context, qmm_weights_create(w->context, &w->b, NULL, &weights), "weights");
     expect_ok(w->context, qmm_calibrator_create(w->context, NULL, &calibrator), "calibrator");
+    expect_ok(w->context, qmm_timer_create(w->context, &timer), "timer");
     for (int again = 0; again < 2; again++) {
         qmm_buffer_free(buffer);
         qmm_weights_free(weights);
         qmm_calibrator_free(calibrator);
+        qmm_timer_free(timer);
     }
     expect(a->faults == 0, "freed twice: %lld bad releases", (long long)a->faults);
     expect_error(w->context, qmm_buffer_fill(w->context, buffer, 0, 0, 1), QMM_INVALID_ARGUMENT,
@@ -131,17 +141,24 @@ static void test_dead_handles(void **state) {
                  "qmm_matmul: weights of desc is not packed weights, or freed");
     expect(qmm_calibrator_observe(calibrator, &w->x) == QMM_INVALID_ARGUMENT, "observe by a freed calibrator");
     expect(qmm_calibrator_range(calibrator, &min, &max) == QMM_INVALID_ARGUMENT, "range of a freed calibrator");
+    expect(qmm_timer_start(timer) == QMM_INVALID_ARGUMENT && qmm_timer_stop(timer) == QMM_INVALID_ARGUMENT &&
+               qmm_timer_seconds(timer, &min) == QMM_INVALID_ARGUMENT,
+           "a freed timer");
     closed = w->context;
     world_close(w);
     for (size_t i = 0; i < entry_count; i++)
         if (!(entries[i].flags & BY_HANDLE))
             expect(entries[i].call(w, closed) == QMM_INVALID_ARGUMENT, "%s of a closed context", entries[i].name);
+    for (size_t i = 0; i < TUNING_ENTRIES; i++)
+        expect(tuning_entries[i].call(w, closed) == QMM_INVALID_ARGUMENT, "%s of a closed context",
+               tuning_entries[i].name);
     expect(strcmp(qmm_context_error(closed), "not a context") == 0, "the error of a closed context");
     expect(qmm_kernel_count(closed) == 0, "the kernels of a closed context");
     qmm_context_close(closed);
     qmm_buffer_free(w->in); /* died with its context */
     qmm_weights_free(w->weights);
     qmm_calibrator_free(w->calibrator);
+    qmm_timer_free(w->timer);
     expect(a->live == 0 && a->faults == 0, "%lld live, %lld bad releases", (long long)a->live, (long long)a->faults);
     watch_free_kept(a);
     end_of_test();
@@ -181,12 +198,13 @@ static void test_failed_device(void **state) {
                  QMM_DEVICE_FAILED, "qmm_matmul: the launch failed: 719");
     expect(w->context->failed, "QMM_DEVICE_FAILED is not sticky");
     for (int again = 0; again < 2; again++) {
-        for (size_t i = 0; i < entry_count; i++) {
+        for (size_t i = 0; i < entry_count + TUNING_ENTRIES; i++) {
+            const entry *const e = i < entry_count ? &entries[i] : &tuning_entries[i - entry_count];
             snprintf(text, sizeof text,
                      "%s: the device of this context failed earlier; close the context and open another; if that fails "
                      "too, the process must be restarted",
-                     entries[i].name);
-            expect_error(w->context, entries[i].call(w, w->context), QMM_DEVICE_FAILED, text);
+                     e->name);
+            expect_error(w->context, e->call(w, w->context), QMM_DEVICE_FAILED, text);
             expect(qmm_context_error_status(w->context) == QMM_DEVICE_FAILED, "error status");
             world_unharmed(w);
         }

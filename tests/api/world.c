@@ -67,6 +67,9 @@ void world_open(world *w, const qmm_context_options *options) {
     set_quants(w);
     assert_int_equal(qmm_weights_create(w->context, &w->b, NULL, &w->weights), QMM_OK);
     assert_int_equal(qmm_calibrator_create(w->context, NULL, &w->calibrator), QMM_OK);
+    assert_int_equal(qmm_timer_create(w->context, &w->timer), QMM_OK);
+    assert_int_equal(qmm_timer_start(w->timer), QMM_OK);
+    assert_int_equal(qmm_timer_stop(w->timer), QMM_OK);
     world_poison(w);
     assert_int_equal(qmm_context_synchronize(w->context), QMM_OK); /* other contexts may use it at once */
 }
@@ -81,11 +84,13 @@ static void poison_results(host_results *r) {
     const qmm_error_measure measure = QMM_ERROR_MEASURE_INIT;
     const qmm_verify_result verified = QMM_VERIFY_RESULT_INIT;
     const qmm_compare_result compared = QMM_COMPARE_RESULT_INIT;
+    const qmm_matmul_plan_info plan = QMM_MATMUL_PLAN_INFO_INIT;
     memset(r, 0x5a, sizeof *r);
     r->device.struct_size = device.struct_size;
     r->measure.struct_size = measure.struct_size;
     r->verified.struct_size = verified.struct_size;
     r->compared.struct_size = compared.struct_size;
+    r->plan.struct_size = plan.struct_size;
 }
 
 void world_read(const world *w, const qmm_buffer *buffer, size_t offset, void *target, size_t bytes) {
@@ -301,6 +306,37 @@ static qmm_status matmul_explain(world *w, qmm_context *context) {
     return qmm_matmul_explain(context, &desc, &w->large_a, &w->large_b, &w->large_c, ignore_row, NULL);
 }
 
+static qmm_status matmul_plan(world *w, qmm_context *context) {
+    const qmm_matmul_desc desc = large_desc(w);
+    return qmm_matmul_plan(context, &desc, &w->large_a, &w->large_b, &w->large_c, &w->results.plan);
+}
+
+static qmm_status timer_create(world *w, qmm_context *context) {
+    qmm_timer *timer = NULL;
+    const qmm_status status = qmm_timer_create(context, &timer);
+    (void)w;
+    expect((status == QMM_OK) == (timer != NULL), "qmm_timer_create: a handle and a status that disagree");
+    qmm_timer_free(timer);
+    return status;
+}
+
+static qmm_status timer_start(world *w, qmm_context *context) {
+    (void)context;
+    return qmm_timer_start(w->timer);
+}
+
+static qmm_status timer_stop(world *w, qmm_context *context) {
+    (void)context;
+    return qmm_timer_stop(w->timer);
+}
+
+/* Another number each time: it is no result of the world. */
+static qmm_status timer_seconds(world *w, qmm_context *context) {
+    double seconds;
+    (void)context;
+    return qmm_timer_seconds(w->timer, &seconds);
+}
+
 /* The output's poison is no product: the result says so, and that is no error. */
 static qmm_status verify_matmul(world *w, qmm_context *context) {
     return qmm_verify_matmul(context, NULL, &w->a, &w->b, &w->c, NULL, &w->results.verified);
@@ -313,6 +349,20 @@ static qmm_status verify_large(world *w, qmm_context *context) {
 
 static qmm_status compare(world *w, qmm_context *context) {
     return qmm_compare(context, &w->codes, &w->q, &w->results.compared);
+}
+
+static qmm_status tune_matmul(world *w, qmm_context *context) {
+    return qmm_tune_matmul(context, NULL, &w->a, &w->b, &w->c, NULL, NULL, NULL);
+}
+
+static qmm_status tuning_save(world *w, qmm_context *context) {
+    (void)w;
+    return qmm_tuning_save(context, "nosuchfolder/tuned");
+}
+
+static qmm_status tuning_load(world *w, qmm_context *context) {
+    (void)w;
+    return qmm_tuning_load(context, "nosuchfolder/tuned");
 }
 
 const entry entries[] = {
@@ -346,11 +396,22 @@ const entry entries[] = {
     { "qmm_weights_create", weights_create, NO_OUTPUT },
     { "qmm_kernel_force", kernel_force, HOT | NO_OUTPUT },
     { "qmm_matmul_explain", matmul_explain, HOT | NO_OUTPUT },
+    { "qmm_matmul_plan", matmul_plan, HOT },
     { "qmm_verify_matmul", verify_matmul, 0 },
     { "qmm_verify_matmul", verify_large, 0 },
     { "qmm_compare", compare, HOT },
+    { "qmm_timer_create", timer_create, NO_OUTPUT },
+    { "qmm_timer_seconds", timer_seconds, HOT | BY_HANDLE | NO_OUTPUT },
+    { "qmm_timer_stop", timer_stop, HOT | BY_HANDLE | NO_OUTPUT },
+    { "qmm_timer_start", timer_start, HOT | BY_HANDLE | NO_OUTPUT },
 };
 const size_t entry_count = COUNT_OF(entries);
+
+const entry tuning_entries[TUNING_ENTRIES] = {
+    { "qmm_tune_matmul", tune_matmul, 0 },
+    { "qmm_tuning_save", tuning_save, NO_OUTPUT },
+    { "qmm_tuning_load", tuning_load, NO_OUTPUT },
+};
 
 void world_run(world *w, const entry *e, outcome *o) {
     world_poison(w);

@@ -17,6 +17,7 @@ typedef struct host_results {
     qmm_error_measure measure;
     qmm_verify_result verified;
     qmm_compare_result compared;
+    qmm_matmul_plan_info plan;
     unsigned char copied[64];
 } host_results;
 
@@ -25,6 +26,7 @@ typedef struct world {
     qmm_buffer *in, *out, *scratch; /* scratch: a caller's workspace; its content counts for nothing */
     qmm_weights *weights;           /* of b */
     qmm_calibrator *calibrator;
+    qmm_timer *timer;               /* started and stopped */
     unsigned char in_copy[WORLD_BYTES];
     host_results results;
 
@@ -67,13 +69,18 @@ typedef struct entry {
 } entry;
 
 enum {
-    BY_HANDLE = 1u, /* the context comes from a calibrator: the argument is not used */
+    BY_HANDLE = 1u, /* the context comes from a calibrator or a timer: the argument is not used */
     HOT = 2u,       /* its second call allocates nothing: all but what makes handles or works on the host */
     NO_OUTPUT = 4u  /* nothing of the world changes */
 };
 
 extern const entry entries[];
 extern const size_t entry_count;
+
+/* Those of tuning, for contexts that refuse everything: a row that fails is no failure of tuning, and files are not of the
+ * world. */
+enum { TUNING_ENTRIES = 3 };
+extern const entry tuning_entries[TUNING_ENTRIES];
 
 /* What an entry gives when nothing fails. */
 typedef struct outcome {

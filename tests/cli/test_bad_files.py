@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Malformed, truncated and huge .npy files: qmm quantize answers with a line and exit code 2, soon, and writes nothing.
+So does qmm validate --weights with .safetensors files; cli.npy and cli.safetensors have more of both.
 
 usage: test_bad_files.py QMM
 """
@@ -101,6 +102,48 @@ def check_huge(folder):
         assert "no memory for its" in refuse(2, "quantize", folder / "huge.npy", folder / "q.npy")
 
 
+def safetensors(header, data=b"", length=None):
+    header = header.encode() if isinstance(header, str) else header
+    return (len(header) if length is None else length).to_bytes(8, "little") + header + data
+
+
+MATRIX = '{"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'
+BAD_SAFETENSORS = {
+    "empty": b"",
+    "npy": npy(GOOD, bytes(24)),
+    "header of 2^64 - 1": safetensors(MATRIX, bytes(24), 2**64 - 1),
+    "header above the limit": safetensors(MATRIX, bytes(24), 100_000_001),
+    "header past the end": safetensors(MATRIX, bytes(24), 1000),
+    "header of blanks": safetensors(" " * 10**6),
+    "one byte too many": safetensors(MATRIX, bytes(25)),
+    "product 2^64": safetensors(MATRIX.replace("[2,3]", "[4294967296,4294967296]"), bytes(24)),
+    "negative": safetensors(MATRIX.replace("[2,3]", "[-2,-3]"), bytes(24)),
+    "another size": safetensors(MATRIX.replace("[2,3]", "[2,4]"), bytes(24)),
+    "duplicate": safetensors(MATRIX[:-1] + "," + MATRIX[1:], bytes(24)),
+    "overlap": safetensors(MATRIX[:-1] + "," + MATRIX[1:].replace('"w"', '"v"'), bytes(24)),
+    "gap": safetensors(MATRIX.replace("[0,24]", "[4,28]"), bytes(28)),
+    "deep": safetensors('{"a":' * 10**6),
+    "deep arrays": safetensors('{"a":{"shape":' + "[" * 10**6),
+    "long array": safetensors('{"a":{"shape":[' + "1," * 10**6),
+    "name with a NUL": safetensors(MATRIX.replace("w", "\\u0000"), bytes(24)),
+    "name that is no UTF-8": safetensors(MATRIX.encode().replace(b"w", b"\xff"), bytes(24)),
+    "name of control characters": safetensors(MATRIX.replace("w", "\\u001b[31m").replace("F32", "X"), bytes(24)),
+    "name of 100,000 characters": safetensors(MATRIX.replace("w", "w" * 10**5).replace("F32", "X"), bytes(24)),
+    "no matrix": safetensors("{}"),
+}
+
+
+def check_safetensors(folder):
+    good, path = safetensors(MATRIX, bytes(24)), folder / "bad.safetensors"
+    cuts = {f"cut to {length} bytes": good[:length] for length in range(0, len(good), 7)}
+    for name, content in {**cuts, **BAD_SAFETENSORS}.items():
+        path.write_bytes(content)
+        line = refuse(2, "validate", "--weights", path)
+        assert line.startswith(f"qmm validate: --weights {path}: "), (name, line)
+        assert line[:-1].isprintable() and len(line) < 300 + len(str(folder)), (name, line)
+    return len(cuts) + len(BAD_SAFETENSORS)
+
+
 def main():
     count, started = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -116,6 +159,7 @@ def main():
             assert line.startswith(f"qmm quantize: {folder}/bad.npy: "), (name, line)
             assert line[:-1].isprintable() and len(line) < 300 + len(str(folder)), (name, line)
             count += 1
+        count += check_safetensors(folder)
         check_huge(folder)
         assert sorted(path.name for path in folder.iterdir() if path.name[0] == "q") == []
     seconds = (time.monotonic() - started) / count

@@ -38,7 +38,7 @@ def helps():
 
 def test_help():
     """Golden files; the three ways to a help text agree."""
-    assert {"devices", "demo", "validate", "quantize", "help"} <= set(SUBCOMMANDS)
+    assert {"devices", "demo", "validate", "quantize", "bench", "tune", "explain", "help"} <= set(SUBCOMMANDS)
     for name, arguments in helps():
         text = succeed(*arguments)
         assert text == (GOLDEN / f"{name}.txt").read_text(), f"help of {name} is not tests/cli/golden/{name}.txt"

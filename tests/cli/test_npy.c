@@ -29,6 +29,10 @@ static const struct { unsigned char version; const char *header; size_t data_byt
     { 3, "{'descr': '<f2', 'fortran_order': False, 'shape': (2L, 1, 3,)}", 12 },
     { 1, "{'descr': '<i4', 'fortran_order': False, 'shape': (0, 9), }\n", 0 },
     { 1, " {'descr' : '|u1' ,'fortran_order' : False,\t'shape':( 3 , ) ,} \n", 3 },
+    { 2, "{'descr': '<i2', 'fortran_order': False, 'shape': (1, 4), }", 8 },
+    { 3, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1), }                    \n", 4 },
+    { 1, "{'shape': (0,), 'fortran_order': False, 'descr': '=f4'}", 0 },
+    { 1, "{'fortran_order': False, 'shape': (5, 0, 2), 'descr': '<f2'}", 0 },
 };
 enum { SEEDS = sizeof seeds / sizeof seeds[0] };
 

@@ -5,7 +5,7 @@
  *     streams       the caller's stream, one set later, the legacy default stream and the thread's: the same bytes
  *     order         one context makes what another reads, their streams ordered by an event
  *     graphs        a call recorded once and replayed N times, 100 by default, gives the same bytes each time
- *     determinism   the same call N times, on every kernel row: the same bytes
+ *     determinism   the same call N times, on every kernel row and variant: the same bytes
  *
  * The right bytes are those of the cpu device. A program without cmocka, so that tests/on_gpu.sh can build it anywhere.
  * Exit codes: 0 all held, 1 something did not, 3 no device. */
@@ -47,15 +47,15 @@ static void require(qmm_context *context, qmm_status status) {
     exit(1);
 }
 
-/* Every job on every row of its operation, and on the device's own choice. */
+/* Every job on every row of its operation, on every variant of those, and on the device's own choice. */
 static void for_every_row(void (*test)(const job *j, int index, const char *what)) {
     for (int i = 0; i < job_count; i++) {
-        const char *row;
-        for (int n = 0; (row = job_row(device.context, &jobs[i], n)) != NULL; n++) {
+        job_kernel row;
+        for (int n = 0; job_row(device.context, &jobs[i], n, &row); n++) {
             char what[TEXT];
-            snprintf(what, sizeof what, "%s, %s", jobs[i].name, row[0] ? row : "the device's choice");
+            snprintf(what, sizeof what, "%s, %s", jobs[i].name, row.name[0] ? row.name : "the device's choice");
             require(device.context, qmm_kernel_force(device.context, NULL));
-            if (row[0]) require(device.context, qmm_kernel_force(device.context, row));
+            if (row.name[0]) require(device.context, qmm_kernel_force(device.context, row.name));
             test(&jobs[i], i, what);
         }
     }

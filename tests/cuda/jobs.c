@@ -164,15 +164,23 @@ bool job_holds(const job_world *w, qmm_context *context, const unsigned char *wa
     return holds;
 }
 
-const char *job_row(qmm_context *context, const job *j, int index) {
+bool job_row(qmm_context *context, const job *j, int index, job_kernel *row) {
     const size_t length = strlen(j->operation);
-    if (index == 0) return "";
+    row->name[0] = '\0';
+    if (index == 0) return true;
     for (int i = 0; i < qmm_kernel_count(context); i++) {
         const char *const name = qmm_kernel_name(context, i), *const operation = strchr(name, ':') + 1;
+        int variants = 0;
         if (strncmp(operation, j->operation, length) != 0 || operation[length] != ':') continue;
-        if (--index == 0) return name;
+        while (qmm_kernel_variant_name(context, i, variants)[0]) variants++;
+        if (index <= 1 + variants) {
+            snprintf(row->name, sizeof row->name, index == 1 ? "%s" : "%s/%s", name,
+                     qmm_kernel_variant_name(context, i, index - 2));
+            return true;
+        }
+        index -= 1 + variants;
     }
-    return NULL;
+    return false;
 }
 
 /* ---- the jobs ---------------------------------------------------------------------------------------------------- */

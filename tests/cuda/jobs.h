@@ -54,7 +54,11 @@ unsigned char *job_result(const job_world *w, qmm_context *context);
 /* Does `out` hold these bytes? Waits; says where not, on standard error. */
 bool job_holds(const job_world *w, qmm_context *context, const unsigned char *wanted, const char *what);
 
-/* The kernel rows of the job's operation: the index-th name, or NULL; 0 is NULL's own choice, "". */
-const char *job_row(qmm_context *context, const job *j, int index);
+/* What qmm_kernel_force takes for the job's operation: every kernel row, and every variant of each, "ROW/VARIANT". 0 is
+ * the device's own choice, "". False: there is no index-th. */
+typedef struct job_kernel {
+    char name[128];
+} job_kernel;
+bool job_row(qmm_context *context, const job *j, int index, job_kernel *row);
 
 #endif

@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "calls.h"
 #include "context.h"
 #include "jobs.h"
+#include "kernel.h"
 
 enum { WORKSPACE = 1 << 22, GLOBAL = 0, ACTIVE = 1 };
 
@@ -52,10 +54,10 @@ static void test_hot_path(void **state) {
     trust_all(w.context);
     expect_ok(w.context, qmm_context_reserve_workspace(w.context, WORKSPACE), "reserve");
     for (int i = 0; i < job_count; i++) {
-        const char *row;
-        for (int n = 0; (row = job_row(w.context, &jobs[i], n)) != NULL; n++) {
-            expect_ok(w.context, qmm_kernel_force(w.context, row[0] ? row : NULL), "force");
-            expect_quiet(&w, &jobs[i], row);
+        job_kernel row;
+        for (int n = 0; job_row(w.context, &jobs[i], n, &row); n++) {
+            expect_ok(w.context, qmm_kernel_force(w.context, row.name[0] ? row.name : NULL), "force");
+            expect_quiet(&w, &jobs[i], row.name);
             expect_ok(w.context, qmm_context_synchronize(w.context), "synchronize");
             expect_ok(w.context, qmm_kernel_force(w.context, NULL), "take back");
         }
@@ -112,6 +114,10 @@ static void test_every_entry(void **state) {
                                            "qmm_compare",
                                            "qmm_buffer_upload_async",
                                            "qmm_buffer_download_async",
+                                           "qmm_timer_create",
+                                           "qmm_timer_start",
+                                           "qmm_timer_stop",
+                                           "qmm_timer_seconds",
                                            NULL };
     static const char *const either[] = { "qmm_context_prepare",   "qmm_context_reserve_workspace",
                                           "qmm_calibrator_create", "qmm_buffer_wrap",
@@ -176,6 +182,58 @@ static void test_first_use(void **state) {
     end_of_test();
 }
 
+/* ---- tuned choices ----------------------------------------------------------------------------------------------- */
+
+/* The world's matmul on this variant of this row. */
+static void choose(const char *row, int variant) {
+    const qmmi_kinds kinds = { .a = QMM_S8, .b = QMM_S8, .c = QMM_S32 };
+    qmmi_tuned choice = { .n = w->b.cols, .k = w->b.rows, .batch = 1, .m = w->a.rows, .variant = variant };
+    qmmi_operation operation;
+    choice.kinds = qmmi_kinds_pack(&kinds);
+    choice.row = qmmi_row_find(w->context, row, strlen(row), &operation);
+    assert_non_null(choice.row);
+    assert_true(qmmi_tuning_reserve(w->context));
+    qmmi_tuning_put(&w->context->tuning, &choice);
+}
+
+static void expect_planned(const char *variant, int tuned) {
+    qmm_matmul_plan_info plan = QMM_MATMUL_PLAN_INFO_INIT;
+    expect_ok(w->context, qmm_matmul_plan(w->context, NULL, &w->a, &w->b, &w->c, &plan), "plan");
+    expect(strcmp(plan.variant, variant) == 0 && (plan.tuned != 0) == tuned, "planned is %s/%s, %s", plan.kernel,
+           plan.variant, plan.tuned ? "tuned" : "not tuned");
+}
+
+/* A choice that is not tested yet makes no recording fail; the usual row is recorded. Once tested it runs, as the variant
+ * that was chosen, and is recorded. */
+static void test_tuned_choice(void **state) {
+    long long blocks, threads;
+    ptrdiff_t mma;
+    (void)state;
+    world_open(w, NULL);
+    choose("cuda:matmul:mma", 1);
+    mma = w->context->tuning.choices->row - w->context->backend->rows[QMMI_MATMUL];
+    expect_ok(w->context, qmm_context_reserve_workspace(w->context, WORKSPACE), "reserve");
+    w->context->trust[QMMI_MATMUL][mma] = QMMI_UNTESTED;
+    begin();
+    expect_planned("", 0);
+    expect_ok(w->context, qmm_matmul(w->context, NULL, &w->a, &w->b, &w->c), "a matmul, not tested");
+    expect_error(w->context, tuning_entries[0].call(w, w->context), QMM_INVALID_ARGUMENT, NULL); /* it waits */
+    end_and_replay("a choice that is not tested");
+    world_poison(w);
+    trust_all(w->context);
+    expect_planned("large", 1);
+    blocks = simulator_get("blocks_run"), threads = simulator_get("threads_run");
+    world_works(w);
+    blocks = simulator_get("blocks_run") - blocks, threads = simulator_get("threads_run") - threads;
+    expect(blocks > 0 && threads == 256 * blocks, "%lld threads of %lld blocks", threads, blocks);
+    begin();
+    expect_planned("large", 1);
+    expect_ok(w->context, qmm_matmul(w->context, NULL, &w->a, &w->b, &w->c), "a matmul, tested");
+    end_and_replay("a choice that is tested");
+    world_close(w);
+    end_of_test();
+}
+
 /* ---- another's capture ------------------------------------------------------------------------------------------- */
 
 /* Everything that the API does, a context's life included, while another stream is captured in the global mode. */
@@ -201,6 +259,7 @@ int main(void) {
         cmocka_unit_test(test_hot_path),
         cmocka_unit_test(test_every_entry),
         cmocka_unit_test(test_first_use),
+        cmocka_unit_test(test_tuned_choice),
         cmocka_unit_test(test_capture_elsewhere),
     };
     if (setenv("QMM_TEST_DEVICE", "cuda", 1) != 0) return 2;

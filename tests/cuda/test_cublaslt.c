@@ -155,8 +155,8 @@ static void check_preference(void *argument) {
 /* Where the library has instructions that our mma rows lack, and the problem is large enough for that to count. */
 static void test_preference(void **state) {
     preference preferences[] = {
-        { "compute=90", 300, 260, 2048, true }, { "compute=100", 300, 260, 2048, true },
-        { "compute=80", 300, 260, 2048, false }, { "compute=120", 300, 260, 2048, false },
+        { "compute=90", 300, 508, 2048, true }, { "compute=100", 300, 508, 2048, true },
+        { "compute=80", 300, 508, 2048, false }, { "compute=120", 300, 508, 2048, false },
         { "compute=90", 20, 260, 2048, false },  { "compute=90", 300, 260, 512, false },
     };
     (void)state;

@@ -64,6 +64,9 @@ static void check_sticky(void *argument) {
     for (size_t i = 0; i < entry_count; i++)
         expect(entries[i].call(w, w->context) == QMM_DEVICE_FAILED, "%s: %s", entries[i].name,
                qmm_context_error(w->context));
+    for (size_t i = 0; i < TUNING_ENTRIES; i++)
+        expect(tuning_entries[i].call(w, w->context) == QMM_DEVICE_FAILED, "%s: %s", tuning_entries[i].name,
+               qmm_context_error(w->context));
     expect(qmm_context_native_queue(w->context) == NULL, "a queue of a failed device");
     expect(qmm_context_synchronize(other) == QMM_DEVICE_FAILED, "the other context does not know");
     qmm_context_close(other);

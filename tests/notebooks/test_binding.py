@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tempfile
 import unittest
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,11 @@ def c_types():
              "uint8_t": ctypes.c_uint8, "double": ctypes.c_double, "void": None, "void *": ctypes.c_void_p,
              "char *": ctypes.c_char_p, "qmm_status": ctypes.c_int, "qmm_type": ctypes.c_int,
              "qmm_int8_class": ctypes.c_int, "qmm_device_kind": ctypes.c_int,
-             "qmm_explain_function": _abi.EXPLAIN, "qmm_tensor": _abi.qmm_tensor}
+             "qmm_explain_function": _abi.EXPLAIN, "qmm_tune_function": _abi.TUNE, "qmm_tensor": _abi.qmm_tensor}
     for name in ("int32_t", "size_t", "double"):
         types[name + " *"] = ctypes.POINTER(types[name])
     types["float *"] = ctypes.POINTER(ctypes.c_float)
-    for name in ("context", "buffer", "weights", "calibrator"):
+    for name in ("context", "buffer", "weights", "calibrator", "timer"):
         types[f"qmm_{name} *"] = _abi.Handle
         types[f"qmm_{name} **"] = ctypes.POINTER(_abi.Handle)
     for struct in _abi.STRUCTS:
@@ -437,6 +438,61 @@ class AgainstNumpy(NotebookTest):
         rows = self.ctx.explain(self.a, self.b, type="s32")
         self.assertEqual([name for name, _ in rows], [name for name in self.ctx.kernels() if ":matmul:" in name])
         self.assertIn(None, [reason for _, reason in rows])
+
+    def test_plan(self):
+        plan = self.ctx.plan(self.a, self.b, type="s32")
+        first = next(name for name, reason in self.ctx.explain(self.a, self.b, type="s32") if reason is None)
+        self.assertEqual((plan.kernel, plan.variant, plan.tuned), (first, "", False))
+        self.assertEqual(plan.workspace_bytes, self.ctx.matmul_workspace(self.a, self.b, type="s32"))
+        for kernel in self.ctx.kernels():
+            for variant in self.ctx.variants(kernel):
+                self.ctx.force_kernel(f"{kernel}/{variant}")
+        self.ctx.force_kernel(None)
+
+    def test_timer(self):
+        timer = self.ctx.timer()
+        self.assertIn(timer.clock, ("device", "host"))
+        with self.assertRaisesRegex(qmm.InvalidArgument, "was not started"):
+            timer.stop()
+        timer.start()
+        self.ctx.matmul(self.a, self.b)
+        timer.stop()
+        self.assertGreater(timer.seconds(), 0)
+        timer.free()
+
+    def test_tuning(self):
+        with tempfile.TemporaryDirectory() as folder, qmm.Context("cpu", tuning_file="") as ctx:
+            trials = ctx.tune_matmul(self.a, self.b, type="s32", seconds=1e-6, flush_bytes=4096)
+            self.assertEqual([trial.kernel for trial in trials if trial.variant == ""],
+                             [name for name in ctx.kernels() if ":matmul:" in name])
+            self.assertTrue(all((trial.seconds > 0) == (trial.reason is None) for trial in trials))
+            self.assertLessEqual(ctx.tuning_count, 1)
+            self.assertEqual(ctx.plan(self.a, self.b, type="s32").tuned, ctx.tuning_count == 1)
+            path = Path(folder) / "tuned"
+            ctx.save_tuning(path)
+            with qmm.Context("cpu", tuning_file=path) as other:
+                self.assertEqual(other.tuning_count, ctx.tuning_count)
+                with self.assertRaisesRegex(qmm.InvalidArgument, "cannot be read"):
+                    other.load_tuning(Path(folder) / "none")
+            # Whichever row was the fastest above: with a choice of the last one.
+            slowest = [name for name in ctx.kernels() if ":matmul:" in name][-1]
+            self.choose_in_file(path, slowest)
+            with qmm.Context("cpu", tuning_file="") as other:
+                other.load_tuning(path)
+                self.assertEqual(other.tuning_count, 1)
+                plan = other.plan(self.a, self.b, type="s32")
+                self.assertEqual((plan.kernel, plan.tuned), (slowest, True))
+                other.save_tuning(Path(folder) / "again")
+                self.assertEqual((Path(folder) / "again").read_bytes(), path.read_bytes())
+
+    def choose_in_file(self, path, kernel):
+        """Leaves one choice in a tuning file: this kernel, for the matmul of a and b to s32."""
+        (m, k), n = self.a.shape, self.b.shape[1]
+        lines = [line for line in path.read_text().splitlines() if not line.startswith(("matmul ", "end "))]
+        lines.append(f"matmul n={n} k={k} batch=1 group=0 a=s8 b=s8 c=s32 transposed=00 packed=0 m={m} "
+                     f"kernel={kernel} variant=-")
+        text = "\n".join(lines) + "\n"
+        path.write_text(text + f"end 1 {zlib.crc32(text.encode()):08x}\n")
 
 
 class Errors(NotebookTest):

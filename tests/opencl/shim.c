@@ -99,6 +99,7 @@ static void set_option(char *option) {
                     { "device", shim_set_device },
                     { "device_text", shim_set_device_text },
                     { "platform_text", shim_set_platform_text },
+                    { "times", shim_set_times },
                     { "rewrite", shim_set_rewrite } };
     char *const value = strchr(option, '=');
     if (!value) shim_refuse(option, "");
@@ -119,7 +120,7 @@ EXPORT void qmm_shim_set(const char *options) {
     pthread_mutex_unlock(&lock);
 }
 
-enum { CONTEXTS, QUEUES, BUFFERS, PROGRAMS, KERNELS, BUILDS, BINARIES, COUNTERS };
+enum { CONTEXTS, QUEUES, BUFFERS, PROGRAMS, KERNELS, EVENTS, BUILDS, BINARIES, COUNTERS };
 static _Atomic long long counters[COUNTERS];
 
 static void count(int which, bool done, int by) {
@@ -128,7 +129,7 @@ static void count(int which, bool done, int by) {
 
 EXPORT long long qmm_shim_get(const char *counter) {
     static const char *const names[COUNTERS] = { "live_contexts", "live_queues", "live_buffers", "live_programs",
-                                                 "live_kernels",  "builds",      "binaries" };
+                                                 "live_kernels",  "live_events", "builds",       "binaries" };
     long long value = LLONG_MIN;
     for (int i = 0; i < COUNTERS; i++)
         if (strcmp(counter, names[i]) == 0) return atomic_load(&counters[i]);
@@ -296,4 +297,23 @@ STATUS(clEnqueueFillBuffer,
        (cl_command_queue queue, cl_mem memory, const void *pattern, size_t pattern_size, size_t offset, size_t size,
         cl_uint events, const cl_event *wait, cl_event *event),
        queue, memory, pattern, pattern_size, offset, size, events, wait, event)
+EXPORT cl_int clEnqueueMarkerWithWaitList(cl_command_queue queue, cl_uint events, const cl_event *wait,
+                                          cl_event *event) {
+    const cl_int code = start() ? failing("clEnqueueMarkerWithWaitList") : -1;
+    const cl_int result = code ? code : real.clEnqueueMarkerWithWaitList(queue, events, wait, event);
+    count(EVENTS, result == CL_SUCCESS && event, 1);
+    return result;
+}
+
+STATUS(clWaitForEvents, (cl_uint number, const cl_event *events), number, events)
+
+EXPORT cl_int clGetEventProfilingInfo(cl_event event, cl_profiling_info question, size_t size, void *value,
+                                      size_t *size_given) {
+    const cl_int code = start() ? failing("clGetEventProfilingInfo") : -1;
+    const cl_int result = code ? code : real.clGetEventProfilingInfo(event, question, size, value, size_given);
+    if (result == CL_SUCCESS && value && size == sizeof(cl_ulong)) shim_change_time(value);
+    return result;
+}
+
+COUNTED(clReleaseEvent, EVENTS, -1, (cl_event event), event)
 STATUS(clFinish, (cl_command_queue queue), queue)

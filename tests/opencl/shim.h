@@ -16,9 +16,11 @@
  *   device=QUESTION:NUMBER   what clGetDeviceInfo answers to that question (a number, as 0x1023), in as many bytes as the
  *                            driver's own answer has
  *   device_text=QUESTION:TEXT, platform_text=QUESTION:TEXT
+ *   times=NAME               what events say of their times: right, constant, backwards, or slow: a thousandfold
  *
- * Counters: calls; live_contexts, live_queues, live_buffers, live_programs, live_kernels: references held through here;
- * builds (of programs from source), binaries (programs made from one); failing: 1 while a `fail` waits for its call. */
+ * Counters: calls; live_contexts, live_queues, live_buffers, live_programs, live_kernels, live_events: references held
+ * through here; builds (of programs from source), binaries (programs made from one); failing: 1 while a `fail` waits
+ * for its call. */
 #ifndef QMM_TEST_OPENCL_SHIM_H
 #define QMM_TEST_OPENCL_SHIM_H
 

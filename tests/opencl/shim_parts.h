@@ -18,6 +18,10 @@ void shim_set_report(const char *value);
 void shim_set_device(const char *value);
 void shim_set_device_text(const char *value);
 void shim_set_platform_text(const char *value);
+void shim_set_times(const char *value);
+
+/* A time that the driver gives, in nanoseconds, becomes what it is to be. */
+void shim_change_time(void *nanoseconds);
 
 /* The file of functions that stand in for the reported device's instructions; NULL: none. */
 const char *shim_stand_ins(void);

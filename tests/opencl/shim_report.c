@@ -186,3 +186,23 @@ cl_int shim_device_info(shim_ask_device ask, cl_device_id device, cl_device_info
     }
     return ask(device, question, size, value, size_given);
 }
+
+/* ---- times ---------------------------------------------------------------------------------------------------- */
+
+enum { RIGHT, CONSTANT, BACKWARDS, SLOW, TIMES };
+static int times = RIGHT;
+
+void shim_set_times(const char *value) {
+    static const char *const names[TIMES] = { "right", "constant", "backwards", "slow" };
+    int found = 0;
+    while (found < TIMES && strcmp(names[found], value) != 0) found++;
+    if (found == TIMES) shim_refuse("times", value);
+    times = found;
+}
+
+void shim_change_time(void *nanoseconds) {
+    cl_ulong *const time = nanoseconds;
+    if (times == CONSTANT) *time = 5;
+    if (times == BACKWARDS) *time = ~*time;
+    if (times == SLOW) *time *= 1000;
+}

@@ -22,19 +22,19 @@ static void test_rows(void **state) {
     int refused = 0, ran = 0;
     (void)state;
     for (int i = 0; i < job_count; i++) {
-        const char *row;
-        for (int n = 0; (row = job_row(device.context, &jobs[i], n)) != NULL; n++) {
+        job_kernel row;
+        for (int n = 0; job_row(device.context, &jobs[i], n, &row); n++) {
             qmm_status status = QMM_OK;
             bool held = true;
             expect_ok(device.context, qmm_kernel_force(device.context, NULL), "force");
-            if (row[0]) expect_ok(device.context, qmm_kernel_force(device.context, row), "force");
+            if (row.name[0]) expect_ok(device.context, qmm_kernel_force(device.context, row.name), "force");
             for (int again = 0; again < again_count && held && status == QMM_OK; again++) {
                 job_poison(&device, device.context);
                 status = jobs[i].run(&device, device.context);
                 if (status == QMM_OK) held = job_holds(&device, device.context, wanted[i], jobs[i].name);
             }
-            expect(held, "%s, %s", jobs[i].name, row);
-            expect(status == QMM_OK || (status == QMM_UNSUPPORTED && row[0]), "%s, %s: %s", jobs[i].name, row,
+            expect(held, "%s, %s", jobs[i].name, row.name);
+            expect(status == QMM_OK || (status == QMM_UNSUPPORTED && row.name[0]), "%s, %s: %s", jobs[i].name, row.name,
                    qmm_context_error(device.context));
             refused += status != QMM_OK, ran += status == QMM_OK;
         }

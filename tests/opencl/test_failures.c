@@ -40,7 +40,8 @@ static watch the_watch;
 
 /* ---- what must be gone when all is closed --------------------------------------------------------------------- */
 
-static const char *const live[] = { "live_contexts", "live_queues", "live_buffers", "live_programs", "live_kernels" };
+static const char *const live[] = { "live_contexts", "live_queues",  "live_buffers",
+                                    "live_programs", "live_kernels", "live_events" };
 static long long kept[COUNT_OF(live)]; /* by the context that keeps the programs */
 static qmm_context *keeper;
 
@@ -244,13 +245,15 @@ static bool fail_any_call(const entry *e, int n, const outcome *right) {
 
 static void test_any_call(void **state) {
     static outcome right;
+    qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
     int failed = 0;
     (void)state;
+    options.profile = 1; /* for the timer's calls */
     keep_programs();
     for (size_t i = 0; i < entry_count; i++) {
         long long before;
         int n = 1;
-        world_open(w, NULL);
+        world_open(w, &options);
         world_run(w, &entries[i], &right);
         before = live_objects();
         while (n < FAILURES_MAX && fail_any_call(&entries[i], n, &right)) n++;

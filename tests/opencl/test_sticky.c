@@ -56,6 +56,9 @@ static void check_sticky(const fault *f, bool stays) {
     for (size_t i = 0; i < entry_count; i++)
         expect(entries[i].call(w, w->context) == QMM_DEVICE_FAILED, "%s: %s", entries[i].name,
                qmm_context_error(w->context));
+    for (size_t i = 0; i < TUNING_ENTRIES; i++)
+        expect(tuning_entries[i].call(w, w->context) == QMM_DEVICE_FAILED, "%s: %s", tuning_entries[i].name,
+               qmm_context_error(w->context));
     expect_other_works("cpu");
     if (!stays) expect_other_works("opencl");
     world_close(w); /* with buffers, weights, a calibrator */
