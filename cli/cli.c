@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "text.h"
 
@@ -124,4 +126,14 @@ int cli_open_with(const char *command, const char *device, const qmm_context_opt
 int cli_open(const char *command, const char *device, qmm_context **context) {
     const qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
     return cli_open_with(command, device, &options, context);
+}
+
+int cli_make_directory(const char *command, const char *path) {
+    struct stat status;
+    if (mkdir(path, 0777) == 0) return CLI_OK;
+    if (errno != EEXIST) return cli_error(CLI_USAGE, command, "--save %s: %s", path, strerror(errno));
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
+        return cli_error(CLI_USAGE, command, "--save %s is not a directory", path);
+    if (access(path, W_OK | X_OK) != 0) return cli_error(CLI_USAGE, command, "--save %s: %s", path, strerror(errno));
+    return CLI_OK;
 }

@@ -86,4 +86,7 @@ int cli_read_word(const char *command, const char *option, const char *text, con
 int cli_open(const char *command, const char *device, qmm_context **context);
 int cli_open_with(const char *command, const char *device, const qmm_context_options *options, qmm_context **context);
 
+/* Makes the directory of --save unless it is there; the one above it must be. Prints why it cannot be used. */
+int cli_make_directory(const char *command, const char *path);
+
 #endif

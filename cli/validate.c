@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "validate/generate.h"
@@ -331,17 +329,6 @@ static int read_shapes(const char *command, settings *s) {
 
 /* ---- where it goes ----------------------------------------------------------------------------------------------- */
 
-/* Makes the directory unless it is there; the one above it must be. */
-static int make_directory(const char *command, const char *path) {
-    struct stat status;
-    if (mkdir(path, 0777) == 0) return CLI_OK;
-    if (errno != EEXIST) return cli_error(CLI_USAGE, command, "--save %s: %s", path, strerror(errno));
-    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
-        return cli_error(CLI_USAGE, command, "--save %s is not a directory", path);
-    if (access(path, W_OK | X_OK) != 0) return cli_error(CLI_USAGE, command, "--save %s: %s", path, strerror(errno));
-    return CLI_OK;
-}
-
 static int run_into_file(const char *command, settings *s) {
     int code;
     bool whole;
@@ -355,7 +342,7 @@ static int run_into_file(const char *command, settings *s) {
 
 static int run(const char *command, settings *s) {
     int code = read_shapes(command, s);
-    if (code == CLI_OK && s->options.save) code = make_directory(command, s->options.save);
+    if (code == CLI_OK && s->options.save) code = cli_make_directory(command, s->options.save);
     if (code == CLI_OK) code = s->output ? run_into_file(command, s) : validate_run(&s->options);
     cli_shapes_free(&s->shapes.list);
     return code;

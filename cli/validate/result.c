@@ -138,6 +138,7 @@ int cli_validate_result(int argc, char **argv) {
     code = result_read_inputs(argv[0], &a);
     if (code == CLI_OK) code = result_find_sizes(argv[0], &a, &z);
     if (code == CLI_OK) code = result_check_epilogue(argv[0], &a, &z);
+    if (code == CLI_OK && a.save) code = cli_make_directory(argv[0], a.save);
     if (code == CLI_OK) code = result_check(argv[0], &a, &z, &verdict);
     if (code == CLI_OK) {
         result_report(&a, &z, &verdict);

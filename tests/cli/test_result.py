@@ -220,6 +220,7 @@ def test_text(folder):
     done = run("validate", *p.arguments, "--exact-limit", 0)
     assert done.returncode == 1 and "in the first, row 2 of matrix 0, 1 of 6 elements" in done.stdout
     assert f"C[2, 3]: expected {c[2, 3] - 1}, got {c[2, 3]}" in done.stdout and "all in column 3" in done.stdout
+    folder = folder / "made"
     done = run("validate", *p.arguments, "--save", folder)
     assert done.returncode == 1 and done.stdout.endswith("FAILED\n")
     assert f"C[2, 3]: expected {c[2, 3] - 1}, got {c[2, 3]}" in done.stdout
@@ -279,7 +280,7 @@ def test_refusals(folder):
     refuse(3, "validate", *arguments, "--device", "cuda", "--exact-limit", 0)
     c[1, 1] = 1
     np.save(folder / "c.npy", c)
-    assert "--save" in refuse(2, "validate", *arguments, "--save", folder / "none")
+    assert "--save" in refuse(2, "validate", *arguments, "--save", folder / "none" / "deeper")
 
 
 def test_help():
