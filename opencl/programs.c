@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../host/timer.h"
 #include "arithmetic.h"
 #include "cache.h"
 #include "context.h"
@@ -204,27 +204,21 @@ static qmm_status build_source(qmm_context *context, const qmmi_opencl_programs 
                      (int)result);
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static qmm_status build(qmm_context *context, const qmmi_opencl_programs *p, int program,
                         qmmi_opencl_arithmetic arithmetic, cl_program *built, char **log) {
     const qmmi_opencl_state *s = qmmi_opencl_state_of(context);
-    const double start = now();
+    const double start = qmmi_now();
     char options[OPTIONS_BYTES], key[KEY_BYTES];
     write_options(p, program, arithmetic, options);
     write_key(p, program, options, key);
     if (s->cache_directory) *built = build_cached(context, p, key, options);
     if (*built) {
         qmmi_log(context, QMM_LOG_INFO, "OpenCL: loaded %s from the cache in %.0f ms", programs[program].name,
-                 1e3 * (now() - start));
+                 1e3 * (qmmi_now() - start));
         return QMM_OK;
     }
     QMMI_TRY(build_source(context, p, program, options, built, log));
-    qmmi_log(context, QMM_LOG_INFO, "OpenCL: built %s in %.0f ms", programs[program].name, 1e3 * (now() - start));
+    qmmi_log(context, QMM_LOG_INFO, "OpenCL: built %s in %.0f ms", programs[program].name, 1e3 * (qmmi_now() - start));
     if (s->cache_directory) keep(context, p, key, *built);
     return QMM_OK;
 }

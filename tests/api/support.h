@@ -35,6 +35,9 @@ int64_t failure_count(void);
 /* Ends a cmocka test: fails it if a check has failed since the last end, or if there was none. */
 void end_of_test(void);
 
+/* Seconds of a clock that only goes forward. */
+double seconds_now(void);
+
 /* ---- data -------------------------------------------------------------------------------------------------------- */
 
 uint64_t next_random(uint64_t *state);

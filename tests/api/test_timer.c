@@ -11,12 +11,6 @@
 
 #include "fake_backend.h"
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void sleep_for(double seconds) {
     const struct timespec t = { 0, (long)(seconds * 1e9) };
     nanosleep(&t, NULL);
@@ -30,13 +24,13 @@ static void test_measures(void **state) {
     (void)state;
     expect_ok(context, qmm_timer_create(context, &timer), "create");
     for (int again = 0; again < 3; again++) {
-        const double pause = again * 5e-3, before = now();
+        const double pause = again * 5e-3, before = seconds_now();
         double seconds = -1, same = -2, around;
         expect_ok(context, qmm_timer_start(timer), "start");
         sleep_for(pause);
         expect_ok(context, qmm_timer_stop(timer), "stop");
         expect_ok(context, qmm_timer_seconds(timer, &seconds), "seconds");
-        around = now() - before;
+        around = seconds_now() - before;
         expect(seconds >= 0 && seconds <= around, "%g seconds in %g", seconds, around);
         if (strcmp(qmm_timer_clock(timer), "host") == 0)
             expect(seconds >= pause, "%g seconds of a pause of %g", seconds, pause);

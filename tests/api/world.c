@@ -425,3 +425,22 @@ void world_expect_same(const entry *e, const outcome *got, const outcome *right)
     expect_bytes(got->out, right->out, WORLD_BYTES, e->name);
     expect_bytes(&got->results, &right->results, sizeof got->results, e->name);
 }
+
+int world_fail_allocations(world *w, const entry *e, watch *a) {
+    enum { ALLOCATIONS_MAX = 400 };
+    static outcome right, after;
+    world_run(w, e, &right);
+    for (int n = 1; n < ALLOCATIONS_MAX; n++) {
+        qmm_status status;
+        world_poison(w);
+        a->fail_at = a->calls + n;
+        status = e->call(w, w->context);
+        a->fail_at = 0;
+        if (status == QMM_OK) return n - 1;
+        expect_error(w->context, status, QMM_OUT_OF_MEMORY, NULL);
+        world_run(w, e, &after);
+        world_expect_same(e, &after, &right);
+    }
+    expect(false, "%s never succeeds", e->name);
+    return ALLOCATIONS_MAX;
+}

@@ -92,4 +92,9 @@ typedef struct outcome {
 void world_run(world *w, const entry *e, outcome *o);
 void world_expect_same(const entry *e, const outcome *got, const outcome *right);
 
+/* Fails the first allocation of the entry's call, then the second, until it needs no more: each failure is
+ * QMM_OUT_OF_MEMORY, and the call after it gives what it gives. `a` is the watch that the world was opened with. Gives how
+ * many failed. */
+int world_fail_allocations(world *w, const entry *e, watch *a);
+
 #endif

@@ -227,7 +227,6 @@ static void test_any_call(void **state) {
 
 /* The host's allocations. */
 static void test_host_memory(void **state) {
-    static outcome right, after;
     qmm_context_options options = QMM_CONTEXT_OPTIONS_INIT;
     int failed = 0;
     (void)state;
@@ -236,19 +235,7 @@ static void test_host_memory(void **state) {
         watch_init(&the_watch, false);
         options.allocator = &the_watch.allocator;
         open_world(&options);
-        world_run(w, e, &right);
-        for (int n = 1; n < FAILURES_MAX; n++) {
-            qmm_status status;
-            world_poison(w);
-            the_watch.fail_at = the_watch.calls + n;
-            status = e->call(w, w->context);
-            the_watch.fail_at = 0;
-            if (status == QMM_OK) break;
-            failed++;
-            expect_error(w->context, status, QMM_OUT_OF_MEMORY, NULL);
-            world_run(w, e, &after);
-            world_expect_same(e, &after, &right);
-        }
+        failed += world_fail_allocations(w, e, &the_watch);
         close_world(e->name);
         expect(the_watch.live == 0 && the_watch.faults == 0, "%s leaves %lld", e->name, (long long)the_watch.live);
     }

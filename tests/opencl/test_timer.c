@@ -9,22 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "calls.h"
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Some milliseconds of work between start and stop; what the timer says of it lies within what the host saw. */
 static void check_timer(qmm_context *context, const char *clock) {
     enum { BYTES = 1 << 24, FILLS = 8 };
-    const double begin = now();
+    const double begin = seconds_now();
     qmm_timer *timer;
     qmm_buffer *buffer;
     double seconds = -1, elapsed;
@@ -39,7 +32,7 @@ static void check_timer(qmm_context *context, const char *clock) {
         expect_ok(context, qmm_timer_stop(timer), "stop");
         expect_ok(context, qmm_timer_seconds(timer, &seconds), "seconds");
     }
-    elapsed = now() - begin;
+    elapsed = seconds_now() - begin;
     expect(seconds > 0 && seconds <= elapsed * 1.01, "%g s of %g", seconds, elapsed);
     qmm_timer_free(timer);
     qmm_buffer_free(buffer);
