@@ -46,8 +46,9 @@ def make_row(place, what, seconds, operations, size, copy, about):
             "shape": place["shape"], "m": place["m"], "n": place["n"], "k": place["k"], "batch": place["batch"],
             "what": what, **times, "operations": operations, "bytes": size,
             "tops": operations / times["median"] * 1e-12, "gbps": gbps,
-            "of_copy": gbps * 1e9 / copy if copy else None, "of_peak": None, "verified": "no",
-            **about, "clock_mhz": None, "memory_clock_mhz": None, "watts": None}
+            "of_copy": gbps * 1e9 / copy if copy else None, "of_peak": None,
+            "copy_floor": size / copy if copy and size else None, "peak_floor": None, "launches": None,
+            "verified": "no", **about, "clock_mhz": None, "memory_clock_mhz": None, "watts": None}
 
 
 def make_skip(place, what, reason):

@@ -17,7 +17,7 @@ typedef struct calls_state {
     const bench_case *c;
     cli_operands smallest, packed; /* 1 x 1 x 1 without packing; 1 x 64 x 512 with it */
     qmm_buffer *memory;
-    qmm_tensor real, codes; /* 1 x 4096 */
+    qmm_tensor real, brief, codes, scale; /* 1 x 4096: f32, bf16, s8; and a scale for them */
     void *graph;
 } calls_state;
 
@@ -42,6 +42,27 @@ static qmm_status run_quantize(void *state, int turn) {
     const calls_state *s = state;
     (void)turn;
     return qmm_quantize(s->s->device.context, &s->real, NULL, &s->codes);
+}
+
+static qmm_quant by_row(const calls_state *s) {
+    qmm_quant quant = QMM_QUANT_INIT;
+    quant.granularity = QMM_PER_ROW;
+    quant.scale = &s->scale;
+    return quant;
+}
+
+static qmm_status run_dynamic(void *state, int turn) {
+    const calls_state *s = state;
+    const qmm_quant quant = by_row(s);
+    (void)turn;
+    return qmm_quantize_dynamic(s->s->device.context, &s->brief, &quant, &s->codes);
+}
+
+static qmm_status run_dequantize(void *state, int turn) {
+    const calls_state *s = state;
+    const qmm_quant quant = by_row(s);
+    (void)turn;
+    return qmm_dequantize(s->s->device.context, &s->codes, &quant, &s->brief);
 }
 
 static qmm_status run_nothing(void *state, int turn) {
@@ -160,27 +181,36 @@ static void report_first_use(calls_state *s) {
     }
 }
 
-static qmm_status run_all_on_host(calls_state *s) {
-    qmm_status status = on_host(s, "qmm", &smallest_shape, "host: qmm_matmul, s8 x s8 -> s32", run_smallest);
-    if (status == QMM_OK) status = on_host(s, "qmm", &packed_shape, "host: qmm_matmul, packed weights", run_packed);
-    if (status == QMM_OK) status = on_host(s, "qmm", &converted_shape, "host: qmm_quantize f32 -> s8", run_quantize);
+/* The first is of one element, and measured on the host alone; the others are of a token. */
+static const struct {
+    const char *what;
+    const cli_shape *shape;
+    run_function run;
+} small_calls[] = {
+    { "qmm_matmul, s8 x s8 -> s32", &smallest_shape, run_smallest },
+    { "qmm_matmul, packed weights", &packed_shape, run_packed },
+    { "qmm_quantize f32 -> s8", &converted_shape, run_quantize },
+    { "qmm_quantize_dynamic bf16 -> s8", &converted_shape, run_dynamic },
+    { "qmm_dequantize s8 -> bf16", &converted_shape, run_dequantize },
+};
+
+typedef qmm_status (*measure_function)(calls_state *s, const char *who, const cli_shape *shape, const char *what,
+                                       run_function run);
+
+static qmm_status run_all(calls_state *s, const char *how, measure_function measure, int first) {
+    const int count = (int)(sizeof small_calls / sizeof small_calls[0]);
+    qmm_status status = QMM_OK;
+    for (int i = first; i < count && status == QMM_OK; i++) {
+        char what[BENCH_WHAT];
+        snprintf(what, sizeof what, "%s%s", how, small_calls[i].what);
+        status = measure(s, "qmm", small_calls[i].shape, what, small_calls[i].run);
+    }
     return status;
 }
 
 static qmm_status run_all_on_device(calls_state *s) {
-    qmm_status status = on_device(s, "driver", &no_shape, "device: between two marks, nothing", run_nothing);
-    if (status == QMM_OK) status = on_device(s, "qmm", &packed_shape, "device: qmm_matmul, packed weights", run_packed);
-    if (status == QMM_OK)
-        status = on_device(s, "qmm", &converted_shape, "device: qmm_quantize f32 -> s8", run_quantize);
-    return status;
-}
-
-static qmm_status run_all_graphs(calls_state *s) {
-    qmm_status status =
-        replay(s, "qmm", &packed_shape, "graph of 100, one of them: qmm_matmul, packed weights", run_packed);
-    if (status == QMM_OK)
-        status = replay(s, "qmm", &converted_shape, "graph of 100, one of them: qmm_quantize f32 -> s8", run_quantize);
-    return status;
+    const qmm_status status = on_device(s, "driver", &no_shape, "device: between two marks, nothing", run_nothing);
+    return status == QMM_OK ? run_all(s, "device: ", on_device, 1) : status;
 }
 
 static qmm_status run_all_empty(calls_state *s) {
@@ -204,10 +234,12 @@ static qmm_status make_operands(calls_state *s) {
     qmm_status status = cli_operands_create(context, &smallest_call, &smallest_shape, 1, s->s->seed, &s->smallest);
     if (status == QMM_OK) status = cli_operands_create(context, &packed_call, &packed_shape, 1, s->s->seed, &s->packed);
     if (status != QMM_OK) return status;
-    status = bench_device_random(context, QMM_F32, 4096 * 5, &s->memory);
+    status = bench_device_random(context, QMM_F32, 4096 * 7 + 4, &s->memory);
     s->real = qmm_matrix(s->memory, QMM_F32, 1, 4096);
+    s->brief = qmm_matrix(s->memory, QMM_BF16, 1, 4096);
     s->codes = qmm_matrix(s->memory, QMM_S8, 1, 4096);
-    s->codes.offset = 4096 * 4;
+    s->scale = qmm_matrix(s->memory, QMM_F32, 1, 1);
+    s->brief.offset = 4096 * 4, s->codes.offset = 4096 * 6, s->scale.offset = 4096 * 7;
     return status;
 }
 
@@ -215,9 +247,9 @@ qmm_status bench_run_calls(bench_session *session, const bench_case *c) {
     calls_state s = { .s = session, .c = c };
     const bench_driver *const driver = &session->device.driver;
     qmm_status status = make_operands(&s);
-    if (status == QMM_OK) status = run_all_on_host(&s);
+    if (status == QMM_OK) status = run_all(&s, "host: ", on_host, 0);
     if (status == QMM_OK && session->device.rig.device_clock) status = run_all_on_device(&s);
-    if (status == QMM_OK && driver->library) status = run_all_graphs(&s);
+    if (status == QMM_OK && driver->library) status = run_all(&s, "graph of 100, one of them: ", replay, 1);
     if (status == QMM_OK) status = run_all_empty(&s);
     if (status == QMM_OK) report_first_use(&s);
     cli_operands_free(&s.smallest);

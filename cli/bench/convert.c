@@ -37,6 +37,7 @@ static qmm_status convert(void *state, int turn) {
     case BENCH_COPY:
     case BENCH_CALL:
     case BENCH_MATMUL:
+    case BENCH_TOKENS:
     case BENCH_OPERATIONS: break;
     }
     return QMM_INTERNAL;

@@ -69,6 +69,7 @@ void bench_driver_open(bench_driver *d, int ordinal, void *stream) {
         d->library = NULL;
         return;
     }
+    if (!find(d->library, "cuGraphGetNodes", &d->graph_nodes, sizeof d->graph_nodes)) d->graph_nodes = NULL;
     if (d->get_version(&d->version) != 0) d->version = 0;
     if (d->set_current(context) == 0 && !d->simulated) load_empty_kernel(d);
     if (!d->simulated) open_nvml(d);

@@ -43,6 +43,9 @@ typedef struct bench_nvml {
     void *device;
 } bench_nvml;
 
+/* NULL where a driver does not have it. */
+typedef int bench_graph_nodes(void *graph, void **nodes, size_t *count);
+
 typedef struct bench_driver {
     void *library;
     bool simulated; /* the stand-in of the tests: its times mean nothing */
@@ -53,6 +56,7 @@ typedef struct bench_driver {
     BENCH_DRIVER_FUNCTIONS(BENCH_DRIVER_MEMBER)
     BENCH_DRIVER_COMPILER(BENCH_DRIVER_MEMBER)
 #undef BENCH_DRIVER_MEMBER
+    bench_graph_nodes *graph_nodes;
     void *empty_module, *empty_kernel; /* NULL where there is none */
     bench_nvml nvml;
 } bench_driver;

@@ -11,7 +11,7 @@ enum { OPERATIONS_COLUMN = 1, BYTES_COLUMN = 2 };
 
 static int columns_of(bench_operation operation) {
     if (operation == BENCH_CALL) return 0;
-    return operation == BENCH_MATMUL ? OPERATIONS_COLUMN | BYTES_COLUMN : BYTES_COLUMN;
+    return operation == BENCH_MATMUL || operation == BENCH_TOKENS ? OPERATIONS_COLUMN | BYTES_COLUMN : BYTES_COLUMN;
 }
 
 void bench_markdown_head(const bench_report *r, FILE *out) {
@@ -43,11 +43,11 @@ static void table_head(const bench_report *r, bench_operation operation, FILE *o
     fprintf(out, "\n## %s\n\n| shape | what | who | time", bench_operation_name(operation));
     if (!r->device->rig.simulated) {
         fputs(" (quartiles) | runs |", out);
-        if (columns & OPERATIONS_COLUMN) fputs(" TOPS | of peak |", out);
-        if (columns & BYTES_COLUMN) fputs(" GB/s | of copy |", out);
+        if (columns & OPERATIONS_COLUMN) fputs(" TOPS | floor, us | of peak |", out);
+        if (columns & BYTES_COLUMN) fputs(" GB/s | floor, us | of copy |", out);
         fputs(" speed-up over |\n|---|---|---|---|---|", out);
-        if (columns & OPERATIONS_COLUMN) fputs("---|---|", out);
-        if (columns & BYTES_COLUMN) fputs("---|---|", out);
+        if (columns & OPERATIONS_COLUMN) fputs("---|---|---|", out);
+        if (columns & BYTES_COLUMN) fputs("---|---|---|", out);
         fputs("---|\n", out);
     } else {
         fputs(" |\n|---|---|---|---|\n", out);
@@ -108,10 +108,12 @@ static void put_row(const bench_report *r, const bench_row *row, int first, FILE
     put_time(&row->time, out);
     if (columns & OPERATIONS_COLUMN) {
         put_figure(bench_row_rate(r, row->operations, row) * 1e-12, out);
+        put_figure(bench_row_peak_floor(r, row) * 1e6, out);
         put_share(bench_row_of_peak(r, row), out);
     }
     if (columns & BYTES_COLUMN) {
         put_figure(bench_row_rate(r, row->bytes, row) * 1e-9, out);
+        put_figure(bench_row_copy_floor(r, row) * 1e6, out);
         put_share(bench_row_of_copy(r, row), out);
     }
     put_ratios(r, row, row->operation == BENCH_CALL ? r->row_count : first, out);

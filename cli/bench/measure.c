@@ -72,9 +72,13 @@ typedef struct samples {
     int runs, turn;
 } samples;
 
-static bool is_enough(const bench_rig *rig, const samples *s) {
+static bool are_enough(const bench_rig *rig, const samples *s, int runs) {
     if (rig->simulated) return s->runs > 0;
-    return s->runs >= BENCH_RUNS_MAX || (s->runs >= rig->runs && s->spent >= rig->seconds);
+    return s->runs >= BENCH_RUNS_MAX || (s->runs >= runs && s->spent >= rig->seconds);
+}
+
+static bool is_enough(const bench_rig *rig, const samples *s) {
+    return are_enough(rig, s, rig->runs);
 }
 
 static void finish(bench_work *w, samples *s) {
@@ -184,13 +188,14 @@ static double queue_many(const bench_rig *rig, bench_work *w, int calls) {
 }
 
 void bench_measure_host(const bench_rig *rig, bench_work *w, int calls) {
+    const int runs = rig->device_clock && rig->runs < BENCH_HOST_RUNS ? BENCH_HOST_RUNS : rig->runs;
     samples *s = calloc(1, sizeof *s);
     w->time = (bench_timing){ .runs = 0 };
     w->status = s ? QMM_OK : QMM_OUT_OF_MEMORY;
     if (!s) return;
     if (rig->simulated) calls = 3;
     queue_many(rig, w, calls);
-    while (w->status == QMM_OK && !is_enough(rig, s)) {
+    while (w->status == QMM_OK && !are_enough(rig, s, runs)) {
         const double start = bench_now(), seconds = queue_many(rig, w, calls);
         keep(s, seconds);
         s->spent += bench_now() - start - seconds; /* with the waits */

@@ -16,7 +16,7 @@
 
 #include "qmm/qmm.h"
 
-enum { BENCH_BATCH = 16, BENCH_RUNS_MAX = 2000, BENCH_WARM_UP = 2 };
+enum { BENCH_BATCH = 16, BENCH_RUNS_MAX = 2000, BENCH_WARM_UP = 2, BENCH_HOST_RUNS = 20 };
 
 typedef struct bench_timing {
     double median, minimum, maximum, quartile_1, quartile_3; /* seconds of a run */
@@ -59,7 +59,8 @@ typedef struct bench_work {
 /* Times all of them. */
 void bench_measure(bench_rig *rig, bench_work *works, int count);
 
-/* What the host needs to queue one: `calls` of them at a time between two waits. */
+/* What the host needs to queue one: `calls` of them at a time between two waits; on a device with a clock of its own,
+ * where that is all that is measured, BENCH_HOST_RUNS times at least (10,000 calls, if 500 at a time). */
 void bench_measure_host(const bench_rig *rig, bench_work *work, int calls);
 
 #endif

@@ -12,7 +12,7 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static const char *const operation_names[BENCH_OPERATIONS] = {
-    "copy", "call", "matmul", "quantize", "quantize_dynamic", "dequantize", "requantize", "find_range",
+    "copy", "call", "matmul", "tokens", "quantize", "quantize_dynamic", "dequantize", "requantize", "find_range",
 };
 
 const char *bench_operation_name(bench_operation operation) {
@@ -32,11 +32,17 @@ typedef struct line {
     const char *sizes, *with;
 } line;
 
-typedef struct preset {
-    const char *name, *what;
-    bool all_kernels;
+typedef struct section {
     const line *lines;
     int count;
+} section;
+
+enum { SECTIONS = 3 };
+
+typedef struct preset {
+    const char *name, *what;
+    const char *kernels; /* as of --kernel */
+    section sections[SECTIONS];
 } preset;
 
 static const cli_call packed_f16 = { .a = QMM_S8,
@@ -56,6 +62,9 @@ static const cli_call packed_s4 = { .a = QMM_S8,
 static const cli_call plain_f16 = {
     .a = QMM_S8, .b = QMM_S8, .c = QMM_F16, .scales_by_row = true, .scales_by_column = true
 };
+static const cli_call columns_f16 = {
+    .a = QMM_S8, .b = QMM_S8, .c = QMM_F16, .scales_by_row = true, .scales_by_column = true, .transpose_b = true
+};
 static const cli_call plain_s32 = { .a = QMM_S8, .b = QMM_S8, .c = QMM_S32 };
 
 #define WORKED_UP "32768x4096"
@@ -64,6 +73,7 @@ static const line default_lines[] = {
     { BENCH_COPY, NULL, NULL, NULL },
     { BENCH_CALL, NULL, NULL, NULL },
     { BENCH_MATMUL, &packed_f16, "llama3-8b/o", "1,16,256" },
+    { BENCH_TOKENS, &packed_f16, "llama3-8b/o", "1" },
     { BENCH_QUANTIZE, NULL, "4096x4096", "f32:s8:tensor,f16:s8:row" },
     { BENCH_QUANTIZE_DYNAMIC, NULL, "4096x4096", "f16:s8:row" },
     { BENCH_DEQUANTIZE, NULL, "4096x4096", "s8:f32:tensor,s8:f16:row" },
@@ -98,42 +108,80 @@ static const line opencl_lines[] = {
     { BENCH_QUANTIZE_DYNAMIC, NULL, "16384x4096", "f32:s8:row,f16:s8:row" },
 };
 
-/* The most telling layers come first: time may be limited. s4 weights matter where memory is the limit, and at the top
- * for comparison. */
-#define LAYERS_FIRST "llama3-70b/o,llama3-8b/o,llama3-8b/gate_up"
-#define LAYERS_THEN "llama3-8b/down,llama3-8b/qkv,llama3-70b/gate_up,llama3-70b/down,llama3-70b/qkv"
-#define TOKENS "1..8192*2"
-#define TOKENS_S4 "1..64*2,8192"
-
-static const line gpu_lines[] = {
+/* For GPUs, in sections whose time may be limited: the most telling cases come first. */
+static const line memory_lines[] = {
     { BENCH_COPY, NULL, NULL, NULL },
-    { BENCH_QUANTIZE_DYNAMIC, NULL, WORKED_UP, "bf16:s8:row,f16:s8:row,f32:s8:row" },
-    { BENCH_QUANTIZE_DYNAMIC, NULL, WORKED_UP, "bf16:s8:group128,bf16:s8:tensor,bf16:s8:column" },
-    { BENCH_QUANTIZE_DYNAMIC, NULL, "32768x4095,8192x16384", "bf16:s8:row" },
-    { BENCH_QUANTIZE_DYNAMIC, NULL, WORKED_UP, "bf16:s8:row:offset1" },
-    { BENCH_QUANTIZE, NULL, WORKED_UP, "bf16:s8:tensor,bf16:s8:row,f32:s8:row,bf16:s4:group128" },
-    { BENCH_DEQUANTIZE, NULL, WORKED_UP, "s8:f16:row,s8:f32:row,s4:bf16:group128,s32:f16:column" },
-    { BENCH_REQUANTIZE, NULL, WORKED_UP, "s32:s8:row" },
-    { BENCH_FIND_RANGE, NULL, WORKED_UP, "bf16" },
-    { BENCH_QUANTIZE_DYNAMIC, NULL, "1x4096", "bf16:s8:row,f16:s8:row" },
-    { BENCH_DEQUANTIZE, NULL, "1x4096", "s8:f16:row" },
     { BENCH_CALL, NULL, NULL, NULL },
-    { BENCH_MATMUL, &packed_f16, LAYERS_FIRST, TOKENS },
-    { BENCH_MATMUL, &packed_s4, LAYERS_FIRST, TOKENS_S4 },
-    { BENCH_MATMUL, &packed_f16, LAYERS_THEN, TOKENS },
-    { BENCH_MATMUL, &packed_s4, LAYERS_THEN, TOKENS_S4 },
+    { BENCH_QUANTIZE_DYNAMIC, NULL, WORKED_UP, "bf16:s8:row,f16:s8:row,f32:s8:row,bf16:s8:group128" },
+    { BENCH_QUANTIZE, NULL, WORKED_UP, "f32:s8:row,bf16:s8:row,f16:s8:row,bf16:s8:group128" },
+    { BENCH_DEQUANTIZE, NULL, WORKED_UP, "s8:f16:row,s8:bf16:row,s8:f32:row,s8:f16:group128" },
+    { BENCH_FIND_RANGE, NULL, WORKED_UP, "bf16,f16,f32" },
+    { BENCH_QUANTIZE_DYNAMIC, NULL, "32768x4095,32767x4097,8192x16384", "bf16:s8:row,f32:s8:row" },
+    { BENCH_QUANTIZE, NULL, "32768x4095,32767x4097", "bf16:s8:row,f32:s8:row" },
+    { BENCH_DEQUANTIZE, NULL, "32768x4095,32767x4097", "s8:f16:row,s8:f32:row" },
+    { BENCH_QUANTIZE_DYNAMIC, NULL, WORKED_UP, "bf16:s8:row:offset1,f32:s8:row:offset1" },
+    { BENCH_QUANTIZE, NULL, WORKED_UP, "bf16:s8:row:offset1,f32:s8:row:offset1" },
+    { BENCH_DEQUANTIZE, NULL, WORKED_UP, "s8:f16:row:offset1,s8:f32:row:offset1" },
+    { BENCH_QUANTIZE_DYNAMIC, NULL, "1x4096", "bf16:s8:row,f16:s8:row" },
+    { BENCH_QUANTIZE, NULL, "1x4096", "bf16:s8:row,f32:s8:row" },
+    { BENCH_DEQUANTIZE, NULL, "1x4096", "s8:f16:row" },
+    { BENCH_QUANTIZE_DYNAMIC, NULL, WORKED_UP,
+      "f16:s8:group128,f32:s8:group128,bf16:s8:tensor,bf16:s8:column,bf16:s4:group128" },
+    { BENCH_QUANTIZE, NULL, WORKED_UP, "f16:s8:group128,f32:s8:group128,bf16:s8:tensor,bf16:s4:group128" },
+    { BENCH_DEQUANTIZE, NULL, WORKED_UP, "s8:f32:group128,s4:bf16:group128,s32:f16:column" },
+    { BENCH_REQUANTIZE, NULL, WORKED_UP, "s32:s8:row" },
 };
 
-#define LINES(lines) lines, COUNT(lines)
+/* Weights of 64 MB and more, then the others. s4 weights matter where memory is the limit, and at the top for
+ * comparison. */
+#define LAYERS_HEAVY "llama3-70b/o,llama3-8b/gate_up,llama3-70b/down,llama3-70b/gate_up,llama3-70b/qkv"
+#define LAYERS_LIGHT "llama3-8b/down,llama3-8b/qkv,llama3-8b/o"
+#define FEW_TOKENS "1..16*2"
+
+static const line decode_lines[] = {
+    { BENCH_COPY, NULL, NULL, NULL },
+    { BENCH_MATMUL, &packed_f16, "llama3-70b/o", "1" },
+    { BENCH_MATMUL, &packed_s4, "llama3-70b/o", "1" },
+    { BENCH_TOKENS, &packed_f16, "llama3-70b/o,llama3-8b/o", "1,16" },
+    { BENCH_TOKENS, &packed_s4, "llama3-70b/o,llama3-8b/o", "1,16" },
+    { BENCH_MATMUL, &packed_f16, LAYERS_HEAVY, FEW_TOKENS },
+    { BENCH_MATMUL, &packed_s4, LAYERS_HEAVY, FEW_TOKENS },
+    { BENCH_MATMUL, &packed_f16, LAYERS_LIGHT, FEW_TOKENS },
+    { BENCH_MATMUL, &packed_s4, LAYERS_LIGHT, FEW_TOKENS },
+};
+
+#define LAYERS_FIRST "llama3-70b/o,llama3-8b/o,llama3-8b/gate_up"
+#define LAYERS_THEN "llama3-8b/down,llama3-8b/qkv,llama3-70b/gate_up,llama3-70b/down,llama3-70b/qkv"
+#define MANY_TOKENS "16..8192*2"
+
+static const line gemm_lines[] = {
+    { BENCH_COPY, NULL, NULL, NULL },
+    { BENCH_MATMUL, &packed_f16, "8192x8192x8192,4096x4096x4096", NULL },
+    { BENCH_MATMUL, &columns_f16, "8192x8192x8192,4096x4096x4096", NULL },
+    { BENCH_MATMUL, &packed_f16, LAYERS_FIRST, MANY_TOKENS },
+    { BENCH_MATMUL, &packed_s4, "llama3-70b/o", "8192" },
+    { BENCH_MATMUL, &packed_f16, LAYERS_THEN, MANY_TOKENS },
+    { BENCH_MATMUL, &packed_s4, LAYERS_FIRST "," LAYERS_THEN, "32,64,8192" },
+    { BENCH_TOKENS, &packed_f16, "llama3-70b/o,llama3-8b/o", "256,8192" },
+};
+
+#define LINES(lines) { lines, COUNT(lines) }
 
 static const preset presets[] = {
-    { "default", "a layer at three sizes, one conversion of each kind: what runs without a preset", false,
-      LINES(default_lines) },
-    { "quick", "tiny shapes: that everything runs", false, LINES(quick_lines) },
-    { "cpu", "matmul of 1024^3 and 4096^3, conversions of 16384 x 4096, a call; every row", true, LINES(cpu_lines) },
-    { "gpu", "the layers of Llama-3 8B and 70B at M = 1 to 8192, the conversions' table, calls; every row", true,
-      LINES(gpu_lines) },
-    { "opencl", "matmul of 512^3 to 2048^3, conversions of 16384 x 4096, calls; every row", true, LINES(opencl_lines) },
+    { "default", "a layer at three sizes, one conversion of each kind: what runs without a preset", "auto",
+      { LINES(default_lines) } },
+    { "quick", "tiny shapes: that everything runs", "auto", { LINES(quick_lines) } },
+    { "cpu", "matmul of 1024^3 and 4096^3, conversions of 16384 x 4096, a call; every row", "all",
+      { LINES(cpu_lines) } },
+    { "gpu", "the next three, every row", "all", { LINES(memory_lines), LINES(decode_lines), LINES(gemm_lines) } },
+    { "memory", "what memory limits: conversions of 32768 x 4096, odd widths, single tokens, calls; every row", "all",
+      { LINES(memory_lines) } },
+    { "decode", "the layers of Llama-3 8B and 70B at M = 1 to 16; every row and variant", "variants",
+      { LINES(decode_lines) } },
+    { "gemm", "8192^3, 4096^3, those layers at M = 16 to 8192; every row and variant", "variants",
+      { LINES(gemm_lines) } },
+    { "opencl", "matmul of 512^3 to 2048^3, conversions of 16384 x 4096, calls; every row", "all",
+      { LINES(opencl_lines) } },
 };
 
 static const preset *find_preset(const char *name) {
@@ -142,9 +190,9 @@ static const preset *find_preset(const char *name) {
     return NULL;
 }
 
-bool bench_preset_has_all_kernels(const char *name) {
+const char *bench_preset_kernels(const char *name) {
     const preset *p = find_preset(name);
-    return p && p->all_kernels;
+    return p ? p->kernels : "auto";
 }
 
 void bench_presets_list(void) {
@@ -164,6 +212,7 @@ int bench_operations_read(const char *command, const char *text, unsigned *opera
         { "copy", BENCH_COPY },
         { "call", BENCH_CALL },
         { "matmul", BENCH_MATMUL },
+        { "tokens", BENCH_TOKENS },
         { "quantize", BENCH_QUANTIZE },
         { "quantize_dynamic", BENCH_QUANTIZE_DYNAMIC },
         { "dequantize", BENCH_DEQUANTIZE },
@@ -216,6 +265,7 @@ static bool suits(bench_operation operation, const bench_conversion *c) {
     case BENCH_COPY:
     case BENCH_CALL:
     case BENCH_MATMUL:
+    case BENCH_TOKENS:
     case BENCH_OPERATIONS: break;
     }
     return false;
@@ -275,6 +325,10 @@ static bool same_call(const cli_call *x, const cli_call *y) {
            x->packed == y->packed && x->transpose_a == y->transpose_a && x->transpose_b == y->transpose_b;
 }
 
+static bool is_matmul(bench_operation operation) {
+    return operation == BENCH_MATMUL || operation == BENCH_TOKENS;
+}
+
 static bool same_case(const bench_case *x, const bench_case *y) {
     return x->operation == y->operation && x->shape.m == y->shape.m && x->shape.n == y->shape.n &&
            x->shape.k == y->shape.k && x->shape.batch == y->shape.batch &&
@@ -282,14 +336,19 @@ static bool same_case(const bench_case *x, const bench_case *y) {
 }
 
 static int add(const char *command, bench_plan *plan, const bench_case *c) {
-    bench_case *items;
-    for (int i = 0; c->call.a == 0 && i < plan->count; i++) /* cut sizes are often equal; a matmul's have names */
-        if (same_case(&plan->items[i], c)) return CLI_OK;
-    items = realloc(plan->items, (size_t)(plan->count + 1) * sizeof *items);
+    bench_case *items = realloc(plan->items, (size_t)(plan->count + 1) * sizeof *items);
     if (!items) return cli_error(CLI_FAILED, command, "no memory for %d cases", plan->count + 1);
     plan->items = items;
     plan->items[plan->count++] = *c;
     return CLI_OK;
+}
+
+/* Sections of a preset overlap, and cut sizes are often equal: those need no name in common. */
+static int add_once(const char *command, bench_plan *plan, const bench_case *c, bool tiny) {
+    for (int i = 0; i < plan->count; i++)
+        if (same_case(&plan->items[i], c) && (tiny || strcmp(plan->items[i].shape.name, c->shape.name) == 0))
+            return CLI_OK;
+    return add(command, plan, c);
 }
 
 static int64_t at_most(int64_t x, int64_t limit) {
@@ -299,30 +358,24 @@ static int64_t at_most(int64_t x, int64_t limit) {
 /* Tests want the same paths in a moment: odd widths stay odd, single rows stay single. */
 static void cut(bench_case *c) {
     cli_shape *s = &c->shape;
-    if (c->operation == BENCH_MATMUL) {
+    if (is_matmul(c->operation)) {
         s->m = at_most(s->m, 17), s->n = at_most(s->n, 96), s->k = at_most(s->k, 256);
     } else {
         s->m = at_most(s->m, 3), s->n = at_most(s->n, s->n % 2 ? 129 : 256);
     }
 }
 
-static bool already_cut(const bench_plan *plan, const bench_case *c) {
-    for (int i = 0; i < plan->count; i++)
-        if (same_case(&plan->items[i], c)) return true;
-    return false;
-}
-
-static int add_matmuls(const char *command, const cli_call *call, const char *names, const char *m_list, bool tiny,
-                       bench_plan *plan) {
+/* A line's shapes and M. `once`: leave out what is in the plan. */
+static int add_matmuls(const char *command, const line *l, bool tiny, bool once, bench_plan *plan) {
     cli_shapes shapes = { NULL, 0 };
     int64_t *m = NULL;
     int m_count = 0, code = CLI_OK;
-    if (m_list) code = cli_numbers_read(command, "--m", m_list, 0, INT32_MAX, &m, &m_count);
-    if (code == CLI_OK) code = cli_shapes_read(command, names, m, m_count, &shapes);
+    if (l->with) code = cli_numbers_read(command, "--m", l->with, 0, INT32_MAX, &m, &m_count);
+    if (code == CLI_OK) code = cli_shapes_read(command, l->sizes, m, m_count, &shapes);
     for (int i = 0; i < shapes.count && code == CLI_OK; i++) {
-        bench_case c = { .operation = BENCH_MATMUL, .call = *call, .shape = shapes.items[i] };
+        bench_case c = { .operation = l->operation, .call = *l->call, .shape = shapes.items[i] };
         if (tiny) cut(&c);
-        if (!tiny || !already_cut(plan, &c)) code = add(command, plan, &c);
+        code = tiny || once ? add_once(command, plan, &c, tiny) : add(command, plan, &c);
     }
     free(m);
     cli_shapes_free(&shapes);
@@ -346,7 +399,7 @@ static int add_conversions(const char *command, bench_operation operation, const
             if (!read_conversion(conversion, &c.conversion))
                 return cli_error(CLI_USAGE, command,
                                  "--conversion '%s' is not FROM:TO:GRANULARITY[:offsetN], as f32:s8:row", conversion);
-            if (suits(operation, &c.conversion)) code = add(command, plan, &c);
+            if (suits(operation, &c.conversion)) code = add_once(command, plan, &c, tiny);
         }
     }
     return code;
@@ -354,22 +407,32 @@ static int add_conversions(const char *command, bench_operation operation, const
 
 static int add_line(const char *command, const line *l, bool tiny, bench_plan *plan) {
     const bench_case c = { .operation = l->operation, .shape = { .batch = 1 } };
-    if (l->operation == BENCH_MATMUL) return add_matmuls(command, l->call, l->sizes, l->with, tiny, plan);
-    return l->sizes ? add_conversions(command, l->operation, l->sizes, l->with, tiny, plan) : add(command, plan, &c);
+    if (is_matmul(l->operation)) return add_matmuls(command, l, tiny, true, plan);
+    return l->sizes ? add_conversions(command, l->operation, l->sizes, l->with, tiny, plan)
+                    : add_once(command, plan, &c, tiny);
 }
 
 /* A preset's line, with what the options put in its place. */
 static int add_wish(const char *command, const bench_wishes *w, const line *l, bool tiny, bench_plan *plan) {
     const bool by_hand = w->sizes || w->conversions;
-    if (l->operation == BENCH_MATMUL && !w->preset)
-        return add_matmuls(command, &w->call, w->shapes ? w->shapes : l->sizes,
-                           w->m        ? w->m
-                           : w->shapes ? NULL
-                                       : l->with,
-                           tiny && !w->shapes, plan);
+    if (is_matmul(l->operation) && !w->preset) {
+        const line wished = { l->operation, &w->call, w->shapes ? w->shapes : l->sizes,
+                              w->m        ? w->m
+                              : w->shapes ? NULL
+                                          : l->with };
+        return add_matmuls(command, &wished, tiny && !w->shapes, false, plan);
+    }
     if (!l->sizes || !by_hand) return add_line(command, l, tiny, plan);
     return add_conversions(command, l->operation, w->sizes ? w->sizes : l->sizes,
                            w->conversions ? w->conversions : l->with, tiny && !w->sizes, plan);
+}
+
+static int add_section(const char *command, const bench_wishes *w, const section *s, bool tiny, bench_plan *plan) {
+    int code = CLI_OK;
+    for (int i = 0; i < s->count && code == CLI_OK; i++)
+        if (!w->operations || (w->operations >> s->lines[i].operation) % 2)
+            code = add_wish(command, w, &s->lines[i], tiny, plan);
+    return code;
 }
 
 int bench_plan_make(const char *command, const bench_wishes *w, bool tiny, bench_plan *plan) {
@@ -377,9 +440,7 @@ int bench_plan_make(const char *command, const bench_wishes *w, bool tiny, bench
     int code = CLI_OK;
     *plan = (bench_plan){ NULL, 0 };
     if (!p) return cli_error(CLI_USAGE, command, "--preset '%s' is not in the list of qmm bench --list", w->preset);
-    for (int i = 0; i < p->count && code == CLI_OK; i++)
-        if (!w->operations || (w->operations >> p->lines[i].operation) % 2)
-            code = add_wish(command, w, &p->lines[i], tiny, plan);
+    for (int i = 0; i < SECTIONS && code == CLI_OK; i++) code = add_section(command, w, &p->sections[i], tiny, plan);
     if (code == CLI_OK && plan->count == 0)
         code = cli_error(CLI_USAGE, command, "these options leave nothing to measure");
     if (code != CLI_OK) bench_plan_free(plan);

@@ -10,6 +10,7 @@ typedef enum bench_operation {
     BENCH_COPY,
     BENCH_CALL,
     BENCH_MATMUL,
+    BENCH_TOKENS, /* reals in: A is quantized per row on the device, then multiplied */
     BENCH_QUANTIZE,
     BENCH_QUANTIZE_DYNAMIC,
     BENCH_DEQUANTIZE,
@@ -31,7 +32,7 @@ typedef struct bench_conversion {
 
 typedef struct bench_case {
     bench_operation operation;
-    cli_call call;               /* matmul */
+    cli_call call;               /* matmul, tokens */
     cli_shape shape;             /* of the others: m rows, n columns, k 0, batch 1 */
     bench_conversion conversion; /* from quantize on */
 } bench_case;
@@ -56,8 +57,8 @@ int bench_operations_read(const char *command, const char *text, unsigned *opera
 int bench_plan_make(const char *command, const bench_wishes *wishes, bool tiny, bench_plan *plan);
 void bench_plan_free(bench_plan *plan);
 
-/* Whether the preset of this name, or the default one for NULL, measures every kernel row and not the choice alone. */
-bool bench_preset_has_all_kernels(const char *preset);
+/* Which kernel rows the preset of this name, or the default one for NULL, measures: "auto", "all" or "variants". */
+const char *bench_preset_kernels(const char *preset);
 
 /* "f32 -> s8, scale per row": for tables. */
 void bench_conversion_describe(const bench_case *c, char *text, size_t bytes);

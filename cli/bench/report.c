@@ -81,14 +81,28 @@ double bench_row_rate(const bench_report *r, double amount, const bench_row *row
                                                                                 : amount / row->time.median;
 }
 
+static double floor_of(double amount, double rate) {
+    return rate > 0.0 && amount > 0.0 ? amount / rate : (double)NAN;
+}
+
+double bench_row_copy_floor(const bench_report *r, const bench_row *row) {
+    return floor_of(row->bytes, r->device->copy_bandwidth);
+}
+
+double bench_row_peak_floor(const bench_report *r, const bench_row *row) {
+    return floor_of(row->other_peak ? 0.0 : row->operations, r->device->int8_peak);
+}
+
+static double share_of(double floor, const bench_row *row) {
+    return row->time.median > 0.0 ? floor / row->time.median : (double)NAN;
+}
+
 double bench_row_of_copy(const bench_report *r, const bench_row *row) {
-    const double copy = r->device->copy_bandwidth;
-    return copy > 0.0 ? bench_row_rate(r, row->bytes, row) / copy : (double)NAN;
+    return share_of(bench_row_copy_floor(r, row), row);
 }
 
 double bench_row_of_peak(const bench_report *r, const bench_row *row) {
-    const double peak = r->device->int8_peak;
-    return peak > 0.0 && !row->other_peak ? bench_row_rate(r, row->operations, row) / peak : (double)NAN;
+    return share_of(bench_row_peak_floor(r, row), row);
 }
 
 static double or_nan(double value) {
@@ -178,6 +192,9 @@ static void put_row(const bench_report *r, const bench_row *row, FILE *out) {
     put_number(out, "gbps", bench_row_rate(r, row->bytes, row) * 1e-9);
     put_number(out, "of_copy", bench_row_of_copy(r, row));
     put_number(out, "of_peak", bench_row_of_peak(r, row));
+    put_number(out, "copy_floor", bench_row_copy_floor(r, row));
+    put_number(out, "peak_floor", bench_row_peak_floor(r, row));
+    put_number(out, "launches", or_nan(row->launches));
     put_text(out, "verified", row->verified);
     put_text(out, "device", r->device->info.description);
     put_text(out, "driver", r->device->info.driver);
@@ -257,6 +274,8 @@ static void csv_row(const bench_report *r, const bench_row *row, FILE *out) {
     number(out, bench_row_rate(r, row->operations, row) * 1e-12),
         number(out, bench_row_rate(r, row->bytes, row) * 1e-9);
     number(out, bench_row_of_copy(r, row)), number(out, bench_row_of_peak(r, row));
+    number(out, bench_row_copy_floor(r, row)), number(out, bench_row_peak_floor(r, row));
+    number(out, or_nan(row->launches));
     cell(out, row->verified), cell(out, r->device->info.description), cell(out, r->device->info.driver);
     number(out, or_nan(row->clocks.multiprocessor)), number(out, or_nan(row->clocks.memory));
     number(out, or_nan(row->clocks.watts));
@@ -267,8 +286,8 @@ static void csv_row(const bench_report *r, const bench_row *row, FILE *out) {
 void bench_csv(const bench_report *r, FILE *out) {
     fputs(
         "operation,who,kernel,variant,chosen,shape,m,n,k,batch,what,runs,median,minimum,maximum,quartile_1,quartile_3,"
-        "operations,bytes,tops,gbps,of_copy,of_peak,verified,device,driver,clock_mhz,memory_clock_mhz,watts,build,"
-        "date\n",
+        "operations,bytes,tops,gbps,of_copy,of_peak,copy_floor,peak_floor,launches,verified,device,driver,clock_mhz,"
+        "memory_clock_mhz,watts,build,date\n",
         out);
     for (int i = 0; i < r->row_count; i++) csv_row(r, &r->rows[i], out);
 }

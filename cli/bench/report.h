@@ -23,6 +23,7 @@ typedef struct bench_row {
     bool other_peak;          /* its operations are not int8, whose peak says nothing of them */
     char peer[24];            /* its name in --peers; "": ours */
     const char *verified;     /* "exact", "freivalds", "no", or "wrong" */
+    int launches;             /* kernels, copies and fills of a run; 0: not counted */
     bench_clocks clocks;      /* 0: unknown */
 } bench_row;
 
@@ -57,8 +58,11 @@ const char *bench_build(void);
 void bench_shape_name(const bench_row *row, char *text, size_t bytes);
 void bench_shape_full(bench_operation operation, const cli_shape *shape, char *text, size_t bytes);
 
-/* Figures of a row; NAN where there is none to state. */
+/* Figures of a row; NAN where there is none to state. Its floors are the seconds that its bytes take at the rate of the
+ * copy, and its operations at the peak. */
 double bench_row_rate(const bench_report *r, double amount, const bench_row *row);
+double bench_row_copy_floor(const bench_report *r, const bench_row *row);
+double bench_row_peak_floor(const bench_report *r, const bench_row *row);
 double bench_row_of_copy(const bench_report *r, const bench_row *row);
 double bench_row_of_peak(const bench_report *r, const bench_row *row);
 

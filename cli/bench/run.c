@@ -19,6 +19,7 @@ static qmm_status run_case(bench_session *s, const bench_case *c) {
     case BENCH_COPY: return bench_run_copy(s, c);
     case BENCH_CALL: return bench_run_calls(s, c);
     case BENCH_MATMUL: return bench_run_matmul(s, c);
+    case BENCH_TOKENS: return bench_run_tokens(s, c);
     case BENCH_QUANTIZE:
     case BENCH_QUANTIZE_DYNAMIC:
     case BENCH_DEQUANTIZE:
@@ -34,7 +35,7 @@ static void skip_rest(bench_session *s, const bench_plan *plan, int from) {
     for (int i = from; i < plan->count; i++) {
         const bench_case *c = &plan->items[i];
         what[0] = '\0';
-        if (c->operation == BENCH_MATMUL)
+        if (c->operation == BENCH_MATMUL || c->operation == BENCH_TOKENS)
             cli_call_describe(&c->call, what, sizeof what);
         else if (c->conversion.from)
             bench_conversion_describe(c, what, sizeof what);
@@ -76,7 +77,7 @@ static int open_session(const char *command, const bench_options *o, bench_sessi
     qmm_status status;
     int code;
     *s = (bench_session){ .command = command, .seed = o->seed, .verify = o->verify };
-    s->kernels = o->kernels ? o->kernels : bench_preset_has_all_kernels(o->wishes.preset) ? "all" : "auto";
+    s->kernels = o->kernels ? o->kernels : bench_preset_kernels(o->wishes.preset);
     if ((code = bench_peers_read(command, o->peers, &s->peers)) != CLI_OK) return code;
     if ((code = bench_device_open(command, o->device, o->cache, o->seconds, (int)o->runs, &s->device)) != CLI_OK)
         return code;

@@ -44,6 +44,7 @@ typedef struct bench_session {
 qmm_status bench_run_copy(bench_session *s, const bench_case *c);
 qmm_status bench_run_calls(bench_session *s, const bench_case *c);
 qmm_status bench_run_matmul(bench_session *s, const bench_case *c);
+qmm_status bench_run_tokens(bench_session *s, const bench_case *c);
 qmm_status bench_run_conversion(bench_session *s, const bench_case *c);
 
 /* A name of --kernel that is no row of the device: prints so, and gives CLI_USAGE. */

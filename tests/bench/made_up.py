@@ -15,6 +15,7 @@ def row(operation, who, kernel, shape, sizes, what, median, operations, size, ch
             "maximum": median * 1.3, "quartile_1": median * 0.97, "quartile_3": median * 1.06,
             "operations": operations, "bytes": size, "tops": operations / median * 1e-12, "gbps": size / median * 1e-9,
             "of_copy": size / median / COPY, "of_peak": operations / median / PEAK,
+            "copy_floor": size / COPY, "peak_floor": operations / PEAK, "launches": None,
             "verified": "exact" if who == "qmm" else "no", "device": "Made-up GPU", "driver": "1.0",
             "clock_mhz": None, "memory_clock_mhz": None, "watts": None, "build": "none", "date": "2026-01-02"}
 

@@ -97,6 +97,12 @@ static void test_of_peak(void **state) {
     row.other_peak = true;
     assert_true(isnan(bench_row_of_peak(&report, &row)));
     assert_true(fabs(bench_row_of_copy(&report, &row) - 0.2) < 1e-12);
+    assert_true(isnan(bench_row_peak_floor(&report, &row)));
+    assert_true(fabs(bench_row_copy_floor(&report, &row) - 2e-4) < 1e-16);
+    row.other_peak = false;
+    assert_true(fabs(bench_row_peak_floor(&report, &row) - 5e-4) < 1e-16);
+    row.bytes = 0.0;
+    assert_true(isnan(bench_row_copy_floor(&report, &row)) && isnan(bench_row_of_copy(&report, &row)));
 }
 
 /* cuBLASLt that is named and not there: the reason names it. */
@@ -185,9 +191,9 @@ static void test_freivalds_catches(void **state) {
 
 /* Every preset can be made, and cut for a simulated device, where all is tiny and nothing stands twice. */
 static void test_presets(void **state) {
-    static const char *const names[] = { NULL, "quick", "cpu", "gpu", "opencl" };
+    static const char *const names[] = { NULL, "quick", "cpu", "gpu", "memory", "decode", "gemm", "opencl" };
     (void)state;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 8; i++) {
         const bench_wishes wishes = { .preset = names[i], .call = CLI_CALL_INIT };
         bench_plan whole, tiny;
         assert_int_equal(bench_plan_make("bench", &wishes, false, &whole), 0);
@@ -202,6 +208,40 @@ static void test_presets(void **state) {
     }
 }
 
+static bool is_in(const bench_plan *plan, const bench_case *c) {
+    int times = 0;
+    for (int i = 0; i < plan->count; i++) {
+        const bench_case *x = &plan->items[i];
+        times += x->operation == c->operation && x->shape.m == c->shape.m && x->shape.n == c->shape.n &&
+                 x->shape.k == c->shape.k && strcmp(x->shape.name, c->shape.name) == 0 &&
+                 memcmp(&x->call, &c->call, sizeof c->call) == 0 &&
+                 memcmp(&x->conversion, &c->conversion, sizeof c->conversion) == 0;
+    }
+    return times == 1;
+}
+
+/* The GPU preset is its three sections, in which some cases are twice, and each of those once. */
+static void test_sections(void **state) {
+    static const char *const names[] = { "memory", "decode", "gemm" };
+    const bench_wishes all = { .preset = "gpu" };
+    int cases = 0;
+    bench_plan whole;
+    (void)state;
+    assert_int_equal(bench_plan_make("bench", &all, false, &whole), 0);
+    for (int i = 0; i < 3; i++) {
+        const bench_wishes wishes = { .preset = names[i] };
+        bench_plan part;
+        assert_int_equal(bench_plan_make("bench", &wishes, false, &part), 0);
+        for (int c = 0; c < part.count; c++) assert_true(is_in(&whole, &part.items[c]));
+        cases += part.count;
+        bench_plan_free(&part);
+    }
+    assert_true(whole.count < cases && whole.count > cases / 2);
+    bench_plan_free(&whole);
+    assert_string_equal(bench_preset_kernels("decode"), "variants");
+    assert_string_equal(bench_preset_kernels(NULL), "auto");
+}
+
 /* Layers of the GPU preset: all of Llama-3's, at every power of two up to 8192. */
 static void test_gpu_layers(void **state) {
     const bench_wishes wishes = { .preset = "gpu", .operations = 1u << BENCH_MATMUL };
@@ -213,6 +253,7 @@ static void test_gpu_layers(void **state) {
     for (int i = 0; i < plan.count; i++) {
         if (plan.items[i].call.b != QMM_S8) continue;
         assert_int_equal(plan.items[i].operation, BENCH_MATMUL);
+        if (!plan.items[i].call.packed || !strchr(plan.items[i].shape.name, '/')) continue; /* the squares */
         seen |= plan.items[i].shape.m;
         count++;
     }
@@ -227,7 +268,8 @@ int main(void) {
         cmocka_unit_test(test_other_rig),     cmocka_unit_test(test_of_peak),
         cmocka_unit_test(test_no_cublaslt),   cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_exact_catches), cmocka_unit_test(test_freivalds_catches),
-        cmocka_unit_test(test_presets),       cmocka_unit_test(test_gpu_layers),
+        cmocka_unit_test(test_presets),       cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_gpu_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,11 +32,12 @@ METHOD = {"clock": TEXT, "cache": TEXT, "copies": TEXT, "fill": TEXT, "seed": WH
 ROW = {"operation": TEXT, "who": TEXT, "kernel": TEXT, "variant": TEXT, "chosen": bool, "shape": TEXT, "m": WHOLE,
        "n": WHOLE, "k": WHOLE, "batch": WHOLE, "what": TEXT, "runs": WHOLE, "median": REAL, "minimum": REAL,
        "maximum": REAL, "quartile_1": REAL, "quartile_3": REAL, "operations": REAL, "bytes": REAL, "tops": REAL_OR_NULL,
-       "gbps": REAL_OR_NULL, "of_copy": REAL_OR_NULL, "of_peak": REAL_OR_NULL, "verified": TEXT, "device": TEXT,
-       "driver": TEXT, "clock_mhz": REAL_OR_NULL, "memory_clock_mhz": REAL_OR_NULL, "watts": REAL_OR_NULL,
+       "gbps": REAL_OR_NULL, "of_copy": REAL_OR_NULL, "of_peak": REAL_OR_NULL, "copy_floor": REAL_OR_NULL,
+       "peak_floor": REAL_OR_NULL, "launches": REAL_OR_NULL, "verified": TEXT, "device": TEXT, "driver": TEXT, "clock_mhz": REAL_OR_NULL, "memory_clock_mhz": REAL_OR_NULL, "watts": REAL_OR_NULL,
        "build": TEXT, "date": TEXT}
 SKIP = {"operation": TEXT, "who": TEXT, "kernel": TEXT, "shape": TEXT, "what": TEXT, "reason": TEXT}
-OPERATIONS = {"copy", "call", "matmul", "quantize", "quantize_dynamic", "dequantize", "requantize", "find_range"}
+OPERATIONS = {"copy", "call", "matmul", "tokens", "quantize", "quantize_dynamic", "dequantize", "requantize",
+              "find_range"}
 
 
 def bench(*arguments):
@@ -71,7 +72,7 @@ def check_row(row, device):
     if row["operation"] == "matmul":
         assert row["operations"] == 2 * row["m"] * row["n"] * row["k"] * row["batch"]
     if device["simulated"]:
-        assert all(row[key] is None for key in ("tops", "gbps", "of_copy", "of_peak"))
+        assert all(row[key] is None for key in ("tops", "gbps", "of_copy", "of_peak", "copy_floor", "peak_floor"))
         return
     if row["operations"]:
         assert close(row["tops"], row["operations"] / row["median"] / 1e12)
@@ -80,6 +81,7 @@ def check_row(row, device):
     if row["bytes"]:
         assert close(row["gbps"], row["bytes"] / row["median"] / 1e9)
         assert close(row["of_copy"], row["gbps"] * 1e9 / device["copy_bandwidth"])
+        assert close(row["copy_floor"], row["bytes"] / device["copy_bandwidth"])
     if row["who"] != "qmm":
         assert not row["chosen"] and row["kernel"] == "" and row["verified"] == "no"
     assert row["device"] == device["description"] and row["driver"] == device["driver"]
@@ -156,6 +158,21 @@ def test_default_and_choice():
                          "--format", "json"))
     assert [row["kernel"] for row in named["rows"] if row["who"] == "qmm"] == \
         ["cpu:matmul:reference", "cpu:quantize:chunked"]
+
+
+def test_tokens():
+    """Quantizing and the matmul as one run: bytes of bf16 in place of codes; what does not fit together is skipped."""
+    what = ["--operation", "tokens,matmul", "--shapes", "4x32x64", "--peers", "none", "--format", "json"]
+    document = strict(bench(*what))
+    check_document(document)
+    matmul, tokens = document["rows"]
+    assert (matmul["operation"], tokens["operation"]) == ("matmul", "tokens")
+    assert tokens["what"] == "bf16 -> s8 per row, then " + matmul["what"] and tokens["kernel"] == matmul["kernel"]
+    assert tokens["bytes"] == matmul["bytes"] + 4 * 64 and tokens["operations"] == matmul["operations"]
+    for options in (["--types", "s8,s8,s32"], ["--types", "u8,s8,f16"], ["--scales", "tensor"], ["--zeros"],
+                    ["--transpose-a"]):
+        document = strict(bench(*what, *options))
+        assert [skip["operation"] for skip in document["skipped"]] == ["tokens"], options
 
 
 def test_simulated():
@@ -498,7 +515,7 @@ def test_output():
 
 def test_list():
     text = succeed("bench", "--list")
-    for word in (*OPERATIONS, "quick", "gpu", "llama3-8b", "onednn", "cublaslt-dequantize", "cpu:matmul:reference"):
+    for word in (*OPERATIONS, "quick", "gpu", "memory", "decode", "gemm", "llama3-8b", "onednn", "cublaslt-dequantize", "cpu:matmul:reference"):
         assert re.search(rf"^ *{re.escape(word)}\b", text, re.M), word
 
 
