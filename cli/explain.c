@@ -86,6 +86,9 @@ static void print_choice(const qmm_matmul_plan_info *p) {
         cli_seconds_text(p->estimate, text, sizeof text);
         printf(", %s expected", text);
     }
+    if (p->tile[0] && !p->variant[0]) printf(", tile %s", p->tile);
+    if (p->split_tiles > 0)
+        printf(", K of %lld tiles shared by %lld blocks", (long long)p->split_tiles, (long long)p->split_blocks);
     putchar('\n');
 }
 
@@ -145,6 +148,9 @@ static void print_json_choice(const qmm_matmul_plan_info *p) {
     } else {
         fputs("null", stdout);
     }
+    fputs(", ", stdout);
+    json_print_member(stdout, "tile", p->tile);
+    printf(", \"split_tiles\": %lld, \"split_blocks\": %lld", (long long)p->split_tiles, (long long)p->split_blocks);
     fputs(", \"problem\": null, ", stdout);
 }
 
@@ -154,7 +160,8 @@ static void print_json_finding(const finding *f) {
     fputs(", ", stdout);
     if (f->problem[0]) {
         fputs("\"kernel\": null, \"variant\": null, \"tuned\": false, ", stdout);
-        fputs("\"workspace_bytes\": null, \"estimate\": null, ", stdout);
+        fputs("\"workspace_bytes\": null, \"estimate\": null, \"tile\": null, ", stdout);
+        fputs("\"split_tiles\": null, \"split_blocks\": null, ", stdout);
         json_print_member(stdout, "problem", f->problem);
         fputs(", ", stdout);
     } else {

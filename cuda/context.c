@@ -50,11 +50,27 @@ static qmm_status find_kernel(qmm_context *context, int kernel, cu_module module
     return QMM_OK;
 }
 
+/* A driver refuses an image that has no code for its device. */
+static bool is_loaded(const qmm_context *context, const char *image) {
+    static const struct {
+        const char *image;
+        uint32_t needs;
+    } of_some[] = {
+#define IMAGE_LINE(image, needs) { #image, (needs) },
+        QMMI_CUDA_IMAGES_OF_SOME(IMAGE_LINE)
+#undef IMAGE_LINE
+    };
+    for (size_t i = 0; i < sizeof of_some / sizeof of_some[0]; i++)
+        if (strcmp(image, of_some[i].image) == 0) return (of_some[i].needs & context->capabilities) != 0;
+    return true;
+}
+
 static qmm_status load_kernels(qmm_context *context) {
     qmmi_cuda_state *s = qmmi_cuda_state_of(context);
     int module_of[QMMI_CUDA_KERNEL_COUNT];
     for (int k = 0; k < QMMI_CUDA_KERNEL_COUNT; k++) {
         int same = 0;
+        if (!is_loaded(context, kernels[k].image)) continue;
         while (same < k && strcmp(kernels[same].image, kernels[k].image) != 0) same++;
         module_of[k] = same < k ? module_of[same] : s->module_count;
         if (same == k) {

@@ -9,6 +9,7 @@
 #include "cuda.h"
 #include "device.h"
 #include "driver.h"
+#include "tensor_map.h"
 
 /* Host memory of programs is pageable, and the device can read it only through page-locked memory: this ring of slots,
  * each with an event that says when its copy is done. */
@@ -22,6 +23,15 @@ typedef struct qmmi_cuda_slot {
     size_t bytes;
 } qmmi_cuda_slot;
 
+/* Tiles that matmul_wgmma.c has lately chosen, and all that its choice depends on: it is made several times a call. */
+#define QMMI_CUDA_WGMMA_PICKS 64 /* a power of 2 */
+
+typedef struct qmmi_cuda_wgmma_pick {
+    int64_t m, n, k, canonical_k, batch;
+    uint32_t kinds;
+    int32_t variant; /* 0: none yet */
+} qmmi_cuda_wgmma_pick;
+
 typedef struct qmmi_cuda_state {
     const qmmi_cuda_driver *driver;
     const qmmi_cuda_facts *facts;
@@ -29,11 +39,12 @@ typedef struct qmmi_cuda_state {
     cu_stream stream, own_stream; /* what the context works on; and what is ours to destroy */
     int module_count;
     cu_module modules[QMMI_CUDA_KERNEL_COUNT];
-    cu_function functions[QMMI_CUDA_KERNEL_COUNT]; /* NULL: not in its image */
+    cu_function functions[QMMI_CUDA_KERNEL_COUNT]; /* NULL: not in its image, or that is not for the device */
     unsigned char *staging;
     qmmi_cuda_slot slots[QMMI_CUDA_STAGING_SLOTS];
     int next_slot;
     qmmi_cublaslt cublaslt;
+    qmmi_cuda_wgmma_pick wgmma_picks[QMMI_CUDA_WGMMA_PICKS];
 } qmmi_cuda_state;
 
 static inline qmmi_cuda_state *qmmi_cuda_state_of(const qmm_context *context) {
@@ -112,6 +123,25 @@ qmm_status qmmi_cuda_fill(qmm_context *context, void *memory, size_t offset, uin
 qmm_status qmmi_cuda_staging_open(qmm_context *context);
 void qmmi_cuda_staging_close(qmm_context *context);
 qmm_status qmmi_cuda_staging_drain(qmm_context *context);
+
+/* ---- tensor maps (tensor_map.c) ---------------------------------------------------------------------------------- */
+
+/* Matrices that the copy engine is to bring, or to write, by boxes of box_rows x box_cols. Strides are in bytes, multiples
+ * of 16 as is the address, and the second of the first; those of a single row or matrix are of no account. */
+typedef struct qmmi_cuda_tensor {
+    const void *memory;
+    int element_bytes; /* 1 or 2 */
+    int64_t cols, rows, matrices, row_stride, matrix_stride;
+    int box_cols, box_rows;
+    int swizzle; /* bytes over which boxes are swizzled in shared memory, and that a row of them has: 64, 128; 0: not */
+    bool promoted; /* the second-level cache gets 256 bytes at a time: others will read them soon */
+} qmmi_cuda_tensor;
+
+#define QMMI_CUDA_TENSOR_STRIDE_END ((int64_t)1 << 40) /* strides are below this */
+
+/* Can that be described? */
+bool qmmi_cuda_tensor_fits(const qmmi_cuda_tensor *tensor);
+qmm_status qmmi_cuda_tensor_map_make(qmm_context *context, const qmmi_cuda_tensor *tensor, qmmi_cuda_tensor_map *map);
 
 /* ---- timers (timer.c): backend slots ------------------------------------------------------------------------------ */
 

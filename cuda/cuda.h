@@ -13,7 +13,8 @@
 enum {
     QMMI_CUDA_DP4A = 1 << 0,    /* from sm_61 on */
     QMMI_CUDA_MMA_K16 = 1 << 1, /* mma.m8n8k16 s8: from sm_75 on */
-    QMMI_CUDA_MMA_K32 = 1 << 2  /* mma.m16n8k32 s8, ldmatrix, cp.async: from sm_80 on */
+    QMMI_CUDA_MMA_K32 = 1 << 2, /* mma.m16n8k32 s8, ldmatrix, cp.async: from sm_80 on */
+    QMMI_CUDA_WGMMA = 1 << 3    /* wgmma, TMA, clusters: sm_90a, which is 9.0 alone, and a driver that makes tensor maps */
 };
 
 /* What rows may ask of the device. */

@@ -46,10 +46,18 @@ static qmm_int8_class int8_class(int major, int minor) {
     return major > 12 ? QMM_INT8_MMA : QMM_INT8_NONE; /* mma.sync is in every newer instruction set so far */
 }
 
-/* By the code that the driver will take, not by the device: PTX for sm_75 has no instruction of sm_80 in it. */
-static uint32_t capabilities(int architecture) {
+/* By the code that the driver will take, not by the device: PTX for sm_75 has no instruction of sm_80 in it. The image
+ * for sm_90a is one of its own. */
+static uint32_t capabilities(const qmmi_cuda_driver *driver, int architecture, int wgmma_architecture) {
+    const bool wgmma = wgmma_architecture == 90 && driver->cuTensorMapEncodeTiled != NULL;
     return (architecture >= 61 ? QMMI_CUDA_DP4A : 0u) | (architecture >= 75 ? QMMI_CUDA_MMA_K16 : 0u) |
-           (architecture >= 80 ? QMMI_CUDA_MMA_K32 : 0u);
+           (architecture >= 80 ? QMMI_CUDA_MMA_K32 : 0u) | (wgmma ? QMMI_CUDA_WGMMA : 0u);
+}
+
+/* Of the code that the device takes from a list; the simulated driver brings its own kernels. */
+static int architecture_of(const qmmi_cuda_driver *driver, const char *list, const qmm_device_info *info) {
+    if (driver->simulated) return 10 * info->compute_major + info->compute_minor;
+    return qmmi_cuda_best_architecture(list, info->compute_major, info->compute_minor);
 }
 
 static int attribute(const qmmi_cuda_driver *driver, unsigned which, cu_device device) {
@@ -84,14 +92,13 @@ static void read_info(const qmmi_cuda_driver *driver, int number, entry *e) {
 
 static void read_entry(const qmmi_cuda_driver *driver, int number, entry *e) {
     const qmm_device_info *info = &e->info;
-    int architecture;
+    int architecture, wgmma_architecture;
     if (driver->cuDeviceGet(&e->facts.handle, number) != CU_SUCCESS) return;
     read_info(driver, number, e);
-    architecture = driver->simulated ? 10 * info->compute_major + info->compute_minor
-                                     : qmmi_cuda_best_architecture(qmmi_cuda_architectures, info->compute_major,
-                                                                   info->compute_minor);
+    architecture = architecture_of(driver, qmmi_cuda_architectures, info);
+    wgmma_architecture = architecture_of(driver, qmmi_cuda_image_architectures("matmul_wgmma"), info);
     e->usable = architecture > 0;
-    e->facts.capabilities = capabilities(architecture);
+    e->facts.capabilities = capabilities(driver, architecture, wgmma_architecture);
     e->facts.device = (qmmi_cuda_device){ .compute_major = info->compute_major,
                                           .compute_minor = info->compute_minor,
                                           .multiprocessors = info->compute_units > 0 ? info->compute_units : 1,

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The driver's types. Its enums are unsigned int, a device is its ordinal, an address has 64 bits. */
 typedef unsigned cu_result;
@@ -17,6 +18,7 @@ typedef struct CUmod_st *cu_module;
 typedef struct CUfunc_st *cu_function;
 typedef struct CUstream_st *cu_stream;
 typedef struct CUevent_st *cu_event;
+typedef struct CUtensorMap_st cu_tensor_map;
 
 /* Results that are looked at; errors.c has those that are only classified. */
 enum {
@@ -43,7 +45,16 @@ enum {
     CU_EVENT_DEFAULT_FLAGS = 0,
     CU_EVENT_NO_TIMING_FLAG = 2,
     CU_CAPTURE_NONE = 0,
-    CU_CAPTURE_MODE_RELAXED = 2
+    CU_CAPTURE_MODE_RELAXED = 2,
+    CU_TENSOR_UINT8 = 0,
+    CU_TENSOR_UINT16 = 1,
+    CU_TENSOR_INTERLEAVE_NO = 0,
+    CU_TENSOR_SWIZZLE_NO = 0,
+    CU_TENSOR_SWIZZLE_64_BYTES = 2,
+    CU_TENSOR_SWIZZLE_128_BYTES = 3,
+    CU_TENSOR_PROMOTION_NO = 0,
+    CU_TENSOR_PROMOTION_256_BYTES = 3,
+    CU_TENSOR_FILL_ZEROS = 0
 };
 
 /* Every call used: X(name, suffix of the version that the declaration is of, parameters). */
@@ -91,8 +102,13 @@ enum {
       (cu_function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,   \
        unsigned block_z, unsigned shared_bytes, cu_stream stream, void **parameters, void **extra))
 
-/* Calls that older drivers lack, and that are NULL there. cuFuncLoad: CUDA 12.4. */
-#define QMMI_CUDA_OPTIONAL_CALLS(X) X(cuFuncLoad, , (cu_function function))
+/* Calls that older drivers lack, and that are NULL there. cuFuncLoad: CUDA 12.4; cuTensorMapEncodeTiled: 12.0. */
+#define QMMI_CUDA_OPTIONAL_CALLS(X)                                                                                   \
+    X(cuFuncLoad, , (cu_function function))                                                                           \
+    X(cuTensorMapEncodeTiled, ,                                                                                       \
+      (cu_tensor_map *map, unsigned type, uint32_t rank, void *memory, const uint64_t *dimensions,                    \
+       const uint64_t *strides, const uint32_t *box, const uint32_t *element_strides, unsigned interleave,            \
+       unsigned swizzle, unsigned promotion, unsigned fill))
 
 typedef struct qmmi_cuda_driver {
 #define QMMI_CUDA_CALL_FIELD(name, version, parameters) cu_result(*name) parameters;

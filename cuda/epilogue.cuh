@@ -142,9 +142,8 @@ DEVICE void load_run(qmm_type type, const unsigned char *base, int64_t index, in
     for (int n = 0; n < 8; n++) v[n] = __uint_as_float(word[n]);
 }
 
-/* Stores the low `bytes` (1, 2, 4) of `count` words from index on. */
-DEVICE void store_run(unsigned char *base, int64_t index, int bytes, int count, uint32_t (&word)[8]) {
-    unsigned char *to = base + index * bytes;
+/* Stores the low `bytes` (1, 2, 4) of `count` words. */
+DEVICE void store_run(unsigned char *to, int bytes, int count, uint32_t (&word)[8]) {
     if (count < 8 || !is_aligned(to, bytes == 1 ? 8 : 16)) {
 #pragma unroll 1
         for (int n = 0; n < count; n++, to += bytes) {
@@ -227,6 +226,15 @@ DEVICE void activate(qmm_activation activation, float (&y)[8]) {
 
 /* ---- the store --------------------------------------------------------------------------------------------------- */
 
+/* Where a run goes: to C, of which `count` of the 8 columns are there. Another place has the same two members. */
+struct run_of_c {
+    const qmmi_view &c;
+    int64_t b, i, j;
+    int count;
+
+    DEVICE unsigned char *first(int bytes) const { return at(c.memory, c.offset) + index_of(c, b, i, j) * bytes; }
+};
+
 /* Block of `index`; 0 where the parameter does not vary this way. */
 DEVICE int64_t block_of(int64_t index, int64_t block, bool varies) {
     return !varies ? 0 : block == 1 ? index : index / block;
@@ -249,7 +257,9 @@ DEVICE void quantize_run(const qmmi_quant &quant, int64_t b, int64_t i, int64_t 
     }
 }
 
-DEVICE void store_y(const qmmi_matmul_problem &p, int64_t b, int64_t i, int64_t j, int count, const float (&y)[8]) {
+template <class TARGET>
+DEVICE void store_y(const qmmi_matmul_problem &p, int64_t b, int64_t i, int64_t j, int count, const TARGET &target,
+                    const float (&y)[8]) {
     uint32_t word[8];
     int bytes = 4;
 #pragma unroll
@@ -262,33 +272,36 @@ DEVICE void store_y(const qmmi_matmul_problem &p, int64_t b, int64_t i, int64_t 
         bytes = p.c.type == QMM_S8 || p.c.type == QMM_U8 ? 1 : 2;
         quantize_run(p.c_quant, b, i, j, count, word);
     }
-    store_run(at(p.c.memory, p.c.offset), index_of(p.c, b, i, j), bytes, count, word);
+    store_run(target.first(bytes), bytes, target.count, word);
 }
 
-DEVICE void store_s32(const qmmi_view &c, int64_t b, int64_t i, int64_t j, int count, const long long (&acc)[8]) {
+template <class TARGET>
+DEVICE void store_s32(const TARGET &target, const long long (&acc)[8]) {
     uint32_t word[8];
 #pragma unroll
     for (int n = 0; n < 8; n++)
         word[n] = (uint32_t)(int)(acc[n] < INT32_MIN ? INT32_MIN : acc[n] > INT32_MAX ? INT32_MAX : acc[n]);
-    store_run(at(c.memory, c.offset), index_of(c, b, i, j), 4, count, word);
+    store_run(target.first(4), 4, target.count, word);
 }
 
 /* ---- the whole: columns j .. j + count of row i of matrix b, count <= 8 ------------------------------------------ */
 
 /* What follows the last group, or y = (float)acc where there is none: the factors not given per group, and the rest of
  * the epilogue. Changes y. */
+template <class TARGET>
 DEVICE void epilogue_finish_run(const qmmi_matmul_problem &p, int64_t b, int64_t i, int64_t j, int count,
-                                float (&y)[8]) {
+                                const TARGET &target, float (&y)[8]) {
     if (!p.b.grouped) multiply_by_b(p.b.scale, b, j, count, y);
     if (!p.a.grouped) multiply_by_a(p.a.scale, b, i, y);
     if (p.bias.memory && p.bias.type == QMM_F32) add_bias(p.bias, b, j, count, y);
     if (p.residual.memory) add_residual(p.residual, b, i, j, count, y);
     if (p.activation != QMM_ACTIVATION_NONE) activate(p.activation, y);
-    store_y(p, b, i, j, count, y);
+    store_y(p, b, i, j, count, target, y);
 }
 
 /* From exact accumulators: an s32 bias, and an s32 C; is that all? Else y = (float)acc. */
-DEVICE bool epilogue_integer_run(const qmmi_matmul_problem &p, int64_t b, int64_t i, int64_t j, int count,
+template <class TARGET>
+DEVICE bool epilogue_integer_run(const qmmi_matmul_problem &p, int64_t b, int64_t j, int count, const TARGET &target,
                                  long long (&acc)[8], float (&y)[8]) {
     if (p.bias.memory && p.bias.type == QMM_S32) {
         uint32_t bias[8];
@@ -297,7 +310,7 @@ DEVICE bool epilogue_integer_run(const qmmi_matmul_problem &p, int64_t b, int64_
         for (int n = 0; n < 8; n++) acc[n] += (int)bias[n];
     }
     if (p.c.type == QMM_S32) {
-        store_s32(p.c, b, i, j, count, acc);
+        store_s32(target, acc);
         return true;
     }
 #pragma unroll
@@ -338,8 +351,9 @@ DEVICE void correct_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, int64_t
 }
 
 /* Raw accumulators as y, or all done: an s32 C. */
-DEVICE bool epilogue_raw_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, int64_t j, int count, const int (&acc)[8],
-                             float (&y)[8]) {
+template <class TARGET>
+DEVICE bool epilogue_raw_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, int64_t j, int count, const TARGET &target,
+                             const int (&acc)[8], float (&y)[8]) {
     const bool corrects = m.corrects_a || m.corrects_b;
     const bool s32_bias = m.p.bias.memory && m.p.bias.type == QMM_S32;
     if (corrects || s32_bias || m.p.c.type == QMM_S32) {
@@ -347,7 +361,7 @@ DEVICE bool epilogue_raw_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, in
 #pragma unroll
         for (int n = 0; n < 8; n++) wide[n] = plain_sum(m, acc[n]);
         if (corrects) correct_run(m, b, i, j, count, wide);
-        return epilogue_integer_run(m.p, b, i, j, count, wide, y);
+        return epilogue_integer_run(m.p, b, j, count, target, wide, y);
     }
 #pragma unroll
     for (int n = 0; n < 8; n++) y[n] = (float)plain_sum(m, acc[n]);
@@ -355,22 +369,25 @@ DEVICE bool epilogue_raw_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, in
 }
 
 /* One raw accumulator an element: the whole epilogue, and the store. */
-DEVICE void epilogue_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, int64_t j, int count, const int (&acc)[8]) {
+template <class TARGET>
+DEVICE void epilogue_run(const qmmi_cuda_matmul &m, int64_t b, int64_t i, int64_t j, int count, const TARGET &target,
+                         const int (&acc)[8]) {
     float y[8];
-    if (!epilogue_raw_run(m, b, i, j, count, acc, y)) epilogue_finish_run(m.p, b, i, j, count, y);
+    if (!epilogue_raw_run(m, b, i, j, count, target, acc, y)) epilogue_finish_run(m.p, b, i, j, count, target, y);
 }
 
-/* ... and where the words may be the floats of a grouped problem, as bits. */
+/* ... to C, and where the words may be the floats of a grouped problem, as bits. */
 DEVICE void epilogue_words(const qmmi_cuda_matmul &m, bool grouped, int64_t b, int64_t i, int64_t j, int count,
                            const int (&word)[8]) {
+    const run_of_c c = { m.p.c, b, i, j, count };
     float y[8];
     if (grouped) {
 #pragma unroll
         for (int n = 0; n < 8; n++) y[n] = __int_as_float(word[n]);
-    } else if (epilogue_raw_run(m, b, i, j, count, word, y)) {
+    } else if (epilogue_raw_run(m, b, i, j, count, c, word, y)) {
         return;
     }
-    epilogue_finish_run(m.p, b, i, j, count, y);
+    epilogue_finish_run(m.p, b, i, j, count, c, y);
 }
 
 #endif

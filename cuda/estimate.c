@@ -22,7 +22,6 @@
 #define LAUNCH_SECONDS 2e-6
 #define CLOCK_UNKNOWN 1.5e9
 #define MEMORY_UNKNOWN 8.0 /* bytes per cycle and multiprocessor */
-#define L2_EACH 64.0       /* bytes per cycle */
 #define L2_ALL 6154.0
 #define DP4A 256.0
 #define WGMMA 4096.0
@@ -52,7 +51,7 @@ static const struct {
 qmmi_cuda_rates qmmi_cuda_rates_of(int compute_major, int compute_minor, int multiprocessors, double clock,
                                    double memory) {
     const double cycles = clock > 0 ? clock : CLOCK_UNKNOWN;
-    const double l2 = multiprocessors * L2_EACH;
+    const double l2 = multiprocessors * QMMI_CUDA_L2_EACH;
     const double on_paper = memory > 0 ? memory : multiprocessors * MEMORY_UNKNOWN * cycles;
     double mma = 1024, library = 1024;
     for (size_t i = 0; i < sizeof rates_of_s8 / sizeof rates_of_s8[0]; i++) {
@@ -69,6 +68,7 @@ qmmi_cuda_rates qmmi_cuda_rates_of(int compute_major, int compute_minor, int mul
                               .dp4a = DP4A,
                               .mma = PRODUCTS_REACHED * mma,
                               .mma_k16 = PRODUCTS_REACHED * (compute_major >= 8 ? mma / 2 : mma),
+                              .wgmma = compute_major == 9 && compute_minor == 0 ? PRODUCTS_REACHED * WGMMA : 0,
                               .library = PRODUCTS_REACHED * library };
 }
 

@@ -4,6 +4,8 @@
 #ifndef QMMI_CUDA_ESTIMATE_H
 #define QMMI_CUDA_ESTIMATE_H
 
+#define QMMI_CUDA_L2_EACH 64.0 /* bytes per cycle that the second-level cache gives to one multiprocessor */
+
 /* What a device is expected to reach. Of a multiprocessor, s8 multiply-adds in a cycle. */
 typedef struct qmmi_cuda_rates {
     double clock;   /* cycles per second */
@@ -12,6 +14,7 @@ typedef struct qmmi_cuda_rates {
     double dp4a;    /* by that instruction */
     double mma;     /* by mma.sync m16n8k32; where there is none, by m8n8k16; 0: neither */
     double mma_k16; /* by mma.sync m8n8k16 */
+    double wgmma;   /* by wgmma; 0: there is none */
     double library; /* by the best instruction of the device, which cuBLASLt has */
 } qmmi_cuda_rates;
 

@@ -10,6 +10,7 @@
 typedef struct image {
     const char *name;
     const unsigned char *data;
+    const char *architectures;
 } image;
 
 #if defined(QMMI_CUDA_IMAGE_FOLDER)
@@ -26,14 +27,14 @@ typedef struct image {
             ".incbin \"" QMMI_CUDA_IMAGE_FOLDER "/" #name ".fatbin\"\n"         \
             ".size qmmi_cuda_image_" #name ", . - qmmi_cuda_image_" #name "\n"  \
             ".popsection\n");
-#define QMMI_CUDA_IMAGE(name) EMBED(name)
+#define QMMI_CUDA_IMAGE(name, architectures) EMBED(name)
 #include "qmm_cuda_images.inc"
 #undef QMMI_CUDA_IMAGE
 
 static const image images[] = {
-#define QMMI_CUDA_IMAGE(name) { #name, qmmi_cuda_image_##name },
+#define QMMI_CUDA_IMAGE(name, architectures) { #name, qmmi_cuda_image_##name, architectures },
 #include "qmm_cuda_images.inc"
-    { NULL, NULL },
+    { NULL, NULL, NULL },
 };
 
 const char qmmi_cuda_architectures[] = QMMI_CUDA_ARCHITECTURES;
@@ -42,7 +43,7 @@ const char qmmi_cuda_architectures[] = QMMI_CUDA_ARCHITECTURES;
 
 #define QMMI_CUDA_TOOLKIT_MAJOR 12 /* the oldest that compiles them: the simulator asks no more than a device */
 
-static const image images[] = { { NULL, NULL } };
+static const image images[] = { { NULL, NULL, NULL } };
 
 const char qmmi_cuda_architectures[] = "";
 
@@ -81,8 +82,19 @@ int qmmi_cuda_best_architecture(const char *architectures, int major, int minor)
     return machine_code ? machine_code : ptx;
 }
 
-const void *qmmi_cuda_image(const char *name) {
+/* NULL: this build has it not. */
+static const image *find(const char *name) {
     for (const image *i = images; i->name; i++)
-        if (strcmp(i->name, name) == 0) return i->data;
-    return "";
+        if (strcmp(i->name, name) == 0) return i;
+    return NULL;
+}
+
+const void *qmmi_cuda_image(const char *name) {
+    const image *const found = find(name);
+    return found ? (const void *)found->data : "";
+}
+
+const char *qmmi_cuda_image_architectures(const char *name) {
+    const image *const found = find(name);
+    return found ? found->architectures : "";
 }

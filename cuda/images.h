@@ -10,7 +10,7 @@
 bool qmmi_cuda_images_exist(void);
 extern const char qmmi_cuda_no_images[];
 
-/* What they were compiled for, as QMM_CUDA_ARCHITECTURES has it: "75 80 90a 80-virtual". */
+/* What most of them were compiled for, as QMM_CUDA_ARCHITECTURES has it: "75 80 90a 80-virtual". */
 extern const char qmmi_cuda_architectures[];
 
 /* The CUDA version a driver must be for to load them. */
@@ -20,7 +20,9 @@ int qmmi_cuda_images_need(void);
  * capability: the newest machine code that runs there, else the newest PTX, which it compiles. 0 if there is none. */
 int qmmi_cuda_best_architecture(const char *architectures, int major, int minor);
 
-/* The image of that name; an empty string if this build has it not. */
+/* The image of that name, and what it was compiled for, which may be less than the others; empty strings if this build
+ * has it not. */
 const void *qmmi_cuda_image(const char *name);
+const char *qmmi_cuda_image_architectures(const char *name);
 
 #endif

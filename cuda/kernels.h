@@ -8,6 +8,15 @@
 #include "matmul_mma.h"
 #include "matmul_mma_k16.h"
 #include "matmul_small.h"
+#include "matmul_wgmma.h"
+
+/* Both of a tile: A is s8 or u8. */
+#define QMMI_CUDA_WGMMA_KERNELS(X, name, blocks, n, cluster, swapped)                            \
+    X(matmul_wgmma, matmul_s8_wgmma_##name##_kernel, QMMI_CUDA_WGMMA_SHARED(blocks, n)) \
+    X(matmul_wgmma, matmul_u8_wgmma_##name##_kernel, QMMI_CUDA_WGMMA_SHARED(blocks, n))
+
+/* Images in which not every device has code: X(image, capability bit of those that have). Others do not load them. */
+#define QMMI_CUDA_IMAGES_OF_SOME(X) X(matmul_wgmma, QMMI_CUDA_WGMMA)
 
 #define QMMI_CUDA_KERNELS(X)                          \
     X(quantize, quantize_kernel, 0)                   \
@@ -30,6 +39,7 @@
     X(matmul_mma_k16, matmul_s4_mma_k16_kernel, QMMI_CUDA_MMA_K16_SHARED) \
     X(matmul_mma_k16, matmul_s8_mma_k16_grouped_kernel, QMMI_CUDA_MMA_K16_GROUPED_SHARED) \
     X(matmul_mma_k16, matmul_s4_mma_k16_grouped_kernel, QMMI_CUDA_MMA_K16_GROUPED_SHARED) \
+    QMMI_CUDA_WGMMA_TILES_WITH(QMMI_CUDA_WGMMA_KERNELS, X) \
     X(weights, weights_gather_kernel, 0)              \
     X(dequantize, dequantize_kernel, 0)               \
     X(dequantize, dequantize_blocks_kernel, 0)        \

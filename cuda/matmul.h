@@ -13,7 +13,8 @@ typedef struct qmmi_cuda_operand {
     int64_t outer_stride, batch_stride; /* bytes */
     int64_t k_bytes;                    /* readable bytes of a row */
     int32_t bits;                       /* 8 or 4 */
-    int32_t recenter;                   /* 0, 8, 128 */
+    int32_t recenter;                   /* 0, 8, 128: what was taken from the codes as given */
+    bool is_unsigned;                   /* u8 as given, for kernels that multiply those: 8 bits, nothing taken */
     /* Sums of the codes as given, s32, [batch][groups][outer]; NULL where nothing needs them. The sum of the recentered
      * codes is sums - recenter * group_size. */
     const int32_t *sums;
@@ -36,11 +37,11 @@ typedef struct qmmi_cuda_matmul {
      * tile runs the epilogue. Integer sums: any order, the same bytes. */
     int64_t tiles_m, tiles_n; /* per matrix of the batch */
     int64_t whole_tiles;
-    int64_t blocks; /* of the launch */
+    int64_t blocks; /* that share the work; of a kernel of clusters, clusters of blocks */
     int32_t steps;  /* along K, of one tile: ceil(k / tile_k) */
     int32_t split_tiles, split_blocks;
-    int32_t *partials; /* [split tile][tile rows][tile columns] */
-    uint32_t *arrived; /* [split tile] */
+    int32_t *partials; /* [split tile][tile rows][tile columns]; matmul_wgmma.h has another order */
+    uint32_t *arrived; /* [split tile][arrivals] */
 } qmmi_cuda_matmul;
 
 #endif

@@ -29,6 +29,8 @@ static const qmmi_cuda_matmul_shape shape = { .tile_m = 128,
                                               .tile_n = 128,
                                               .tile_k = 64,
                                               .blocks_per_multiprocessor = 1,
+                                              .cluster = 1,
+                                              .arrivals = 1,
                                               .packed_4bit = false,
                                               .splits = false,
                                               .multiple = MULTIPLE,
@@ -40,6 +42,8 @@ static const qmmi_cuda_matmul_shape reckoned = { .tile_m = 128,
                                                  .tile_n = 256,
                                                  .tile_k = 128,
                                                  .blocks_per_multiprocessor = 1,
+                                                 .cluster = 1,
+                                                 .arrivals = 1,
                                                  .packed_4bit = false,
                                                  .splits = true,
                                                  .multiple = MULTIPLE,
@@ -81,7 +85,9 @@ static int64_t panel_batches(const qmmi_matmul_problem *p) {
 
 static plan make_plan(const qmm_context *context, const qmmi_matmul_problem *p) {
     plan s = { 0 };
-    qmmi_cuda_matmul_describe(context, p, &shape, &s.m);
+    qmmi_cuda_plan prepared;
+    qmmi_cuda_matmul_plan(context, p, &shape, &prepared);
+    s.m = prepared.m;
     s.direct = c_is_direct(p);
     s.n = multiple_of(p->n);
     s.rows = p->m;
@@ -90,7 +96,7 @@ static plan make_plan(const qmm_context *context, const qmmi_matmul_problem *p) 
         s.rows = panel_rows(p);
         s.batches = panel_batches(p);
     }
-    s.accumulators = qmmi_cuda_matmul_workspace(context, p, &shape);
+    s.accumulators = prepared.bytes;
     s.library = s.accumulators;
     if (!s.direct) s.library += qmmi_round_up((size_t)(s.batches * s.rows * s.n) * sizeof(int32_t), QMMI_ALIGNMENT);
     s.bytes = s.library + qmmi_cuda_cublaslt_workspace(context);

@@ -11,6 +11,8 @@ static const qmmi_cuda_matmul_shape shape = { .tile_m = QMMI_CUDA_DP4A_TILE_M,
                                               .tile_n = QMMI_CUDA_DP4A_TILE_N,
                                               .tile_k = QMMI_CUDA_DP4A_TILE_K,
                                               .blocks_per_multiprocessor = QMMI_CUDA_DP4A_BLOCKS,
+                                              .cluster = 1,
+                                              .arrivals = 1,
                                               .packed_4bit = true,
                                               .splits = true,
                                               .efficiency = 0.7 }; /* loads from shared memory take the rest */
@@ -23,6 +25,10 @@ const char *qmmi_cuda_matmul_dp4a_accepts(const qmm_context *context, const qmmi
 double qmmi_cuda_matmul_dp4a_estimate(const qmm_context *context, const qmmi_problem *problem) {
     const double dp4a = qmmi_cuda_device_of(context)->rates.dp4a;
     return qmmi_cuda_matmul_estimate(context, &problem->as.matmul, &shape, dp4a);
+}
+
+qmmi_split qmmi_cuda_matmul_dp4a_split(const qmm_context *context, const qmmi_problem *problem) {
+    return qmmi_cuda_matmul_split(context, &problem->as.matmul, &shape);
 }
 
 size_t qmmi_cuda_matmul_dp4a_workspace(const qmm_context *context, const qmmi_problem *problem) {

@@ -115,7 +115,7 @@ KERNEL(matmul_dp4a_kernel, QMMI_CUDA_DP4A_THREADS, QMMI_CUDA_DP4A_BLOCKS, qmmi_c
     int *const shared = &memory[0].x;
     const bool grouped = epilogue_grouped(m.p);
     const int row = threadIdx.x / 16 * ROWS, column = threadIdx.x % 16 * COLUMNS;
-    tile_cursor cursor = first_segment(m);
+    tile_cursor cursor = first_segment(m, blockIdx.x);
     tile_segment s;
     while (next_segment<TILE_M, TILE_N>(m, cursor, s)) {
         int acc[ROWS][COLUMNS] = {};

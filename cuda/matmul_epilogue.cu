@@ -16,6 +16,7 @@ KERNEL(matmul_epilogue_kernel, QMMI_CUDA_EPILOGUE_THREADS, 2, qmmi_cuda_epilogue
         load_words(e.acc + b * e.batch_stride + i * e.row_stride + j, 1, count, word);
 #pragma unroll
         for (int c = 0; c < 8; c++) acc[c] = (int)word[c];
-        epilogue_run(e.m, e.first_batch + b, e.first_row + i, j, count, acc);
+        const run_of_c c = { e.m.p.c, e.first_batch + b, e.first_row + i, j, count };
+        epilogue_run(e.m, c.b, c.i, j, count, c, acc);
     }
 }

@@ -45,21 +45,50 @@ double qmmi_cuda_output_bytes(const qmmi_matmul_problem *p) {
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
-/* What a block pays for a part of a tile, in k of multiplying it: a pass over the tile through memory. */
-#define PART_K 512.0
+/* Of an element: some 12 instructions, and a multiprocessor has 128 a cycle. Reckoned, not measured. */
+#define EPILOGUE_CYCLES 0.1
 
-/* k of the tiles that the busiest multiprocessor has at a time, over all rounds. */
+/* A block's part of the last round: how much the busiest multiprocessor has of it. */
+static double held_of_rest(const qmmi_cuda_device *device, const qmmi_cuda_matmul_shape *shape,
+                           const qmmi_cuda_division *d) {
+    const int64_t clusters = d->sharers ? d->sharers : d->rest;
+    return (double)qmmi_parts(clusters * shape->cluster, device->multiprocessors);
+}
+
+/* k of the tiles, or blocks' parts of them, that the busiest multiprocessor has at a time, over all rounds. */
 static double busiest_k(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
                         const qmmi_cuda_matmul_shape *shape, const qmmi_cuda_division *d) {
     const double k = (double)p->k, of_full = (double)d->full * k * shape->blocks_per_multiprocessor;
-    const double held = (double)qmmi_parts(d->sharers ? d->sharers : d->rest, device->multiprocessors);
-    const double of_rest = d->sharers ? (double)d->rest / (double)d->sharers * k + PART_K : k;
-    return of_full + held * of_rest;
+    const double of_rest = d->sharers ? (double)d->rest / (double)d->sharers * k + QMMI_CUDA_PART_K : k;
+    return of_full + held_of_rest(device, shape, d) * of_rest;
+}
+
+/* Elements of C that a block has of a tile. */
+static double block_elements(const qmmi_cuda_matmul_shape *shape) {
+    return (double)shape->tile_m * shape->tile_n / shape->cluster;
 }
 
 static double products(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
                        const qmmi_cuda_matmul_shape *shape, const qmmi_cuda_division *d) {
-    return busiest_k(device, p, shape, d) * shape->tile_m * shape->tile_n / shape->efficiency;
+    return busiest_k(device, p, shape, d) * block_elements(shape) / shape->efficiency;
+}
+
+/* While its tile passes through the epilogue, a block multiplies nothing. Others of the multiprocessor do, where it has
+ * several, but not in the last round. */
+static double epilogue_cycles(const qmmi_cuda_device *device, const qmmi_cuda_matmul_shape *shape,
+                              const qmmi_cuda_division *d) {
+    const double held = held_of_rest(device, shape, d), several = shape->blocks_per_multiprocessor;
+    const double tiles = several < 2 ? (double)d->full + held : d->full > 0 ? several : held;
+    return tiles * block_elements(shape) * EPILOGUE_CYCLES;
+}
+
+/* The busiest multiprocessor multiplies, or waits for its share of the second-level cache. */
+static double tile_cycles(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
+                          const qmmi_cuda_matmul_shape *shape, const qmmi_cuda_division *d, double products_per_cycle) {
+    const double row_bytes = (double)(shape->tile_m + shape->tile_n) / shape->cluster;
+    const double multiplying = products(device, p, shape, d) / products_per_cycle;
+    const double loading = busiest_k(device, p, shape, d) * row_bytes / QMMI_CUDA_L2_EACH;
+    return (multiplying > loading ? multiplying : loading) + epilogue_cycles(device, shape, d);
 }
 
 double qmmi_cuda_tile_products(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
@@ -68,14 +97,15 @@ double qmmi_cuda_tile_products(const qmmi_cuda_device *device, const qmmi_matmul
     return products(device, p, shape, &d);
 }
 
-/* A tile's rows of A and columns of B come from the second-level cache; the sums of a split one are cleared before. */
+/* A tile's rows of A and columns of B come from the second-level cache, for all blocks of a cluster once; the sums of a
+ * split one are cleared before. */
 qmmi_cuda_work qmmi_cuda_tile_work(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
                                    const qmmi_cuda_matmul_shape *shape, double products_per_cycle) {
     const qmmi_cuda_division d = qmmi_cuda_divide(device, p, shape);
     return (qmmi_cuda_work){ .launches = d.sharers ? 2 : 1,
                              .memory_bytes = qmmi_cuda_input_bytes(p, shape),
                              .l2_bytes = (double)d.tiles * (shape->tile_m + shape->tile_n) * (double)p->k,
-                             .cycles = products(device, p, shape, &d) / products_per_cycle };
+                             .cycles = tile_cycles(device, p, shape, &d, products_per_cycle) };
 }
 
 double qmmi_cuda_matmul_estimate(const qmm_context *context, const qmmi_matmul_problem *p,

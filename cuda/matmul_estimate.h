@@ -19,13 +19,15 @@ double qmmi_cuda_input_bytes(const qmmi_matmul_problem *p, const qmmi_cuda_matmu
 double qmmi_cuda_output_bytes(const qmmi_matmul_problem *p);
 
 /* Products in whose time, at the full rate of its instruction, the busiest multiprocessor would be done with its tiles:
- *   - full rounds of tiles, then one more round, which is divided along K if it would leave half of the blocks idle
+ *   - full rounds of tiles, then one more round, which is divided along K if it is done earlier so
  *     (matmul_prepare.c); each block then pays a pass over a tile through memory, worth about 512 k of multiplying it
- *   - what a tile loses of its time to other things than products (shape->efficiency) */
+ *   - what a tile loses of its time to other things than products (shape->efficiency)
+ * Of the tile of a cluster, each of its blocks has its part. */
 double qmmi_cuda_tile_products(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
                                const qmmi_cuda_matmul_shape *shape);
 
-/* The tiles of a kernel, by an instruction that makes so many products a cycle; without the outputs. */
+/* The tiles of a kernel, by an instruction that makes so many products a cycle, and what the epilogue adds; without the
+ * outputs. */
 qmmi_cuda_work qmmi_cuda_tile_work(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
                                    const qmmi_cuda_matmul_shape *shape, double products_per_cycle);
 

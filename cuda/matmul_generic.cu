@@ -71,7 +71,8 @@ KERNEL(matmul_generic_kernel, QMMI_CUDA_GENERIC_THREADS, 2, qmmi_matmul_problem,
             multiply_group(p, a, za, b, count, first_a, first_b, acc);
             if (grouped) add_term(p, batch, i, j, count, group, acc, y);
         }
-        if (!grouped && epilogue_integer_run(p, batch, i, j, count, acc, y)) continue;
-        epilogue_finish_run(p, batch, i, j, count, y);
+        const run_of_c c = { p.c, batch, i, j, count };
+        if (!grouped && epilogue_integer_run(p, batch, j, count, c, acc, y)) continue;
+        epilogue_finish_run(p, batch, i, j, count, c, y);
     }
 }

@@ -28,6 +28,8 @@ static tile large_tile(const qmmi_cuda_device *device) {
                               .tile_n = QMMI_CUDA_MMA_LARGE_N,
                               .tile_k = QMMI_CUDA_MMA_K,
                               .blocks_per_multiprocessor = has_little_shared(device) ? 1 : QMMI_CUDA_MMA_LARGE_BLOCKS,
+                              .cluster = 1,
+                              .arrivals = 1,
                               .packed_4bit = true,
                               .splits = true,
                               .efficiency = 1.0 },
@@ -42,6 +44,8 @@ static tile small_tile(const qmmi_cuda_device *device) {
                               .tile_n = QMMI_CUDA_MMA_SMALL_N,
                               .tile_k = QMMI_CUDA_MMA_K,
                               .blocks_per_multiprocessor = has_little_shared(device) ? 3 : QMMI_CUDA_MMA_SMALL_BLOCKS,
+                              .cluster = 1,
+                              .arrivals = 1,
                               .packed_4bit = true,
                               .splits = true,
                               .efficiency = SMALL_EFFICIENCY },
@@ -56,6 +60,8 @@ static tile grouped_tile(void) {
                               .tile_n = QMMI_CUDA_MMA_SMALL_N,
                               .tile_k = QMMI_CUDA_MMA_K,
                               .blocks_per_multiprocessor = QMMI_CUDA_MMA_GROUPED_BLOCKS,
+                              .cluster = 1,
+                              .arrivals = 1,
                               .packed_4bit = true,
                               .efficiency = SMALL_EFFICIENCY },
                    .threads = QMMI_CUDA_MMA_SMALL_THREADS,
@@ -86,11 +92,19 @@ static int faster_tile(const qmm_context *context, const qmmi_matmul_problem *p,
                : SMALL;
 }
 
-static tile choose(const qmm_context *context, const qmmi_matmul_problem *p) {
+int qmmi_cuda_matmul_mma_picks(const qmm_context *context, const qmmi_problem *problem) {
     const qmmi_cuda_device *const device = qmmi_cuda_device_of(context);
+    const qmmi_matmul_problem *const p = &problem->as.matmul;
     const tile tiles[TILES] = { [LARGE] = large_tile(device), [SMALL] = small_tile(device) };
-    if (qmmi_grouped(p)) return grouped_tile();
-    return tiles[p->variant > 0 ? p->variant - 1 : faster_tile(context, p, tiles)];
+    return qmmi_grouped(p) ? 0 : 1 + faster_tile(context, p, tiles);
+}
+
+static tile choose(const qmm_context *context, const qmmi_problem *problem) {
+    const qmmi_cuda_device *const device = qmmi_cuda_device_of(context);
+    const int given = problem->as.matmul.variant;
+    if (qmmi_grouped(&problem->as.matmul)) return grouped_tile();
+    return (given ? given : qmmi_cuda_matmul_mma_picks(context, problem)) == 1 + LARGE ? large_tile(device)
+                                                                                       : small_tile(device);
 }
 
 /* ---- the row ----------------------------------------------------------------------------------------------------- */
@@ -103,18 +117,23 @@ const char *qmmi_cuda_matmul_mma_accepts(const qmm_context *context, const qmmi_
 }
 
 double qmmi_cuda_matmul_mma_estimate(const qmm_context *context, const qmmi_problem *problem) {
-    const tile t = choose(context, &problem->as.matmul);
+    const tile t = choose(context, problem);
     return seconds_of(context, &problem->as.matmul, &t);
 }
 
+qmmi_split qmmi_cuda_matmul_mma_split(const qmm_context *context, const qmmi_problem *problem) {
+    const tile t = choose(context, problem);
+    return qmmi_cuda_matmul_split(context, &problem->as.matmul, &t.shape);
+}
+
 size_t qmmi_cuda_matmul_mma_workspace(const qmm_context *context, const qmmi_problem *problem) {
-    const tile t = choose(context, &problem->as.matmul);
+    const tile t = choose(context, problem);
     return qmmi_cuda_matmul_workspace(context, &problem->as.matmul, &t.shape);
 }
 
 qmm_status qmmi_cuda_matmul_mma(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                 size_t workspace_offset) {
-    const tile t = choose(context, &problem->as.matmul);
+    const tile t = choose(context, problem);
     qmmi_cuda_matmul m;
     QMMI_TRY(qmmi_cuda_matmul_prepare(context, &problem->as.matmul, &t.shape, workspace, workspace_offset, &m));
     return qmmi_cuda_launch(context, m.b.bits == 4 ? t.kernel_4bit : t.kernel, m.blocks, t.threads, t.shared_bytes, &m);

@@ -188,7 +188,7 @@ DEVICE void multiply_tiles(const qmmi_cuda_matmul &m, unsigned char *memory) {
     ENGINE engine;
     SHARED_ARRAY(block_work, work, 1);
     const tile_segment &s = work->segment;
-    if (threadIdx.x == 0) work->cursor = first_segment(m);
+    if (threadIdx.x == 0) work->cursor = first_segment(m, blockIdx.x);
     while (next_work<ENGINE>(m, *work)) {
         const int steps = s.end - s.step;
         const bool idle = s.i + row >= m.p.m || s.j + col >= m.p.n;
@@ -220,7 +220,7 @@ DEVICE void multiply_tiles_grouped(const qmmi_cuda_matmul &m, unsigned char *mem
     SHARED_ARRAY(block_work, work, 1);
     const tile_segment &s = work->segment;
     SHARED_ARRAY(matmul_side, sides, 2 * ENGINE::THREADS); /* of two groups in turn: one barrier a group */
-    if (threadIdx.x == 0) work->cursor = first_segment(m);
+    if (threadIdx.x == 0) work->cursor = first_segment(m, blockIdx.x);
     while (next_work<ENGINE>(m, *work)) {
         const bool idle = s.i + row >= m.p.m || s.j + col >= m.p.n;
         const unsigned char *strips = nullptr;

@@ -11,6 +11,8 @@ static const qmmi_cuda_matmul_shape plain_shape = { .tile_m = QMMI_CUDA_MMA_K16_
                                                     .tile_n = QMMI_CUDA_MMA_K16_N,
                                                     .tile_k = QMMI_CUDA_MMA_K16_K,
                                                     .blocks_per_multiprocessor = QMMI_CUDA_MMA_K16_BLOCKS,
+                                                    .cluster = 1,
+                                                    .arrivals = 1,
                                                     .packed_4bit = true,
                                                     .splits = true,
                                                     .efficiency = 1.0 };
@@ -19,6 +21,8 @@ static const qmmi_cuda_matmul_shape grouped_shape = { .tile_m = QMMI_CUDA_MMA_K1
                                                       .tile_n = QMMI_CUDA_MMA_K16_GROUPED_N,
                                                       .tile_k = QMMI_CUDA_MMA_K16_K,
                                                       .blocks_per_multiprocessor = QMMI_CUDA_MMA_K16_GROUPED_BLOCKS,
+                                                      .cluster = 1,
+                                                      .arrivals = 1,
                                                       .packed_4bit = true,
                                                       .efficiency = 0.7 };
 
@@ -34,6 +38,10 @@ const char *qmmi_cuda_matmul_mma_k16_accepts(const qmm_context *context, const q
 double qmmi_cuda_matmul_mma_k16_estimate(const qmm_context *context, const qmmi_problem *problem) {
     const qmmi_matmul_problem *p = &problem->as.matmul;
     return qmmi_cuda_matmul_estimate(context, p, shape_of(p), qmmi_cuda_device_of(context)->rates.mma_k16);
+}
+
+qmmi_split qmmi_cuda_matmul_mma_k16_split(const qmm_context *context, const qmmi_problem *problem) {
+    return qmmi_cuda_matmul_split(context, &problem->as.matmul, shape_of(&problem->as.matmul));
 }
 
 size_t qmmi_cuda_matmul_mma_k16_workspace(const qmm_context *context, const qmmi_problem *problem) {

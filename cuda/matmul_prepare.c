@@ -8,16 +8,8 @@
 #include "../host/checked.h"
 #include "../host/context.h"
 
-/* A split tile costs its blocks a pass over it through memory, so a block's share is worth it from this many k on. This
- * is reckoned, not measured: 512 k of a 128 x 128 tile are a few microseconds of multiplying, as is the pass. */
-#define SHARE_K_MIN 512
-
-typedef struct plan {
-    qmmi_cuda_matmul m;                      /* but for the addresses in the workspace */
-    qmmi_cuda_needs needs;                   /* what prepare makes ... */
-    size_t a_codes, b_codes, a_sums, b_sums; /* ... and where in the workspace */
-    size_t partials, arrived, bytes;
-} plan;
+/* u8 by s8 in one accumulator: 255 * 128 * 65,793 < 2^31. */
+#define UNSIGNED_K_LIMIT (INT32_MAX / (255 * 128))
 
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
@@ -30,23 +22,35 @@ static bool is_multiple_of_16(const void *memory, size_t offset, int64_t outer, 
            o->batch_stride % 16 == 0;
 }
 
+/* Are the codes of an operand that is not packed what kernels multiply? */
+static bool has_the_type(const qmmi_matmul_problem *p, const qmmi_operand *o, const qmmi_cuda_matmul_shape *shape) {
+    return o->type == QMM_S8 || (o == &p->a && o->type == QMM_U8 && shape->direct_u8 && p->k <= UNSIGNED_K_LIMIT);
+}
+
 /* rows: how many the canonical form has of the `outer`. */
 static bool is_direct(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t rows,
                       const qmmi_cuda_matmul_shape *shape) {
     if (!is_multiple_of_16(o->memory, o->offset, outer, o) || rows != outer) return false;
     if (shape->multiple && !o->packed && p->k % shape->multiple != 0) return false;
-    if (!o->packed) return o->type == QMM_S8 && (o->k_stride == 1 || p->k == 1) && qmmi_groups_lie_direct(p);
+    if (shape->maps && outer > 1 && o->batch_stride % o->outer_stride != 0) return false;
+    if (!o->packed) return has_the_type(p, o, shape) && (o->k_stride == 1 || p->k == 1) && qmmi_groups_lie_direct(p);
     return (qmm_type_bits(o->type) == 8 || shape->packed_4bit) &&
            (qmmi_packed_group(p) == p->group_size || qmmi_groups_lie_direct(p));
 }
 
 qmmi_cuda_needs qmmi_cuda_matmul_needs(const qmmi_matmul_problem *p, const qmmi_cuda_matmul_shape *shape) {
     const int64_t b_rows = shape->multiple ? qmmi_parts(p->n, shape->multiple) * shape->multiple : p->n;
+    const bool a_direct = is_direct(p, &p->a, p->m, p->m, shape), unsigned_a = a_direct && p->a.type == QMM_U8;
+    const bool corrects_a = unsigned_a ? p->a.zero.memory || p->a.zero.integer_value != 0 : qmmi_zero_matters(&p->a);
+    const bool corrects_b = qmmi_zero_matters(&p->b);
     return (qmmi_cuda_needs){ .b_rows = b_rows,
-                              .pack_a = !is_direct(p, &p->a, p->m, p->m, shape),
+                              .unsigned_a = unsigned_a,
+                              .corrects_a = corrects_a,
+                              .corrects_b = corrects_b,
+                              .pack_a = !a_direct,
                               .pack_b = !is_direct(p, &p->b, p->n, b_rows, shape),
-                              .sum_a = qmmi_zero_matters(&p->b) && !qmmi_sums_came(p, &p->a),
-                              .sum_b = qmmi_zero_matters(&p->a) && !qmmi_sums_came(p, &p->b) };
+                              .sum_a = corrects_b && !qmmi_sums_came(p, &p->a),
+                              .sum_b = corrects_a && !qmmi_sums_came(p, &p->b) };
 }
 
 static qmmi_cuda_operand direct_operand(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t k) {
@@ -87,21 +91,35 @@ static int64_t canonical_k(const qmmi_matmul_problem *p) {
     return p->groups * qmmi_group_k(p->group_size);
 }
 
-/* Tiles in full rounds of all blocks stay whole. What is left over is split if it would leave half of them idle; with
- * factors per group it is not, since the order of the floats' sum is fixed. */
+/* Blocks, or clusters, that run at a time. */
+static int64_t resident_of(const qmmi_cuda_device *device, const qmmi_cuda_matmul_shape *shape) {
+    const int64_t clusters = (int64_t)device->multiprocessors * shape->blocks_per_multiprocessor / shape->cluster;
+    return clusters > 0 ? clusters : 1;
+}
+
+/* Tiles in full rounds of all blocks stay whole. What is left over is split if it is done earlier so, with what the parts
+ * cost; with factors per group it is not, since the order of the floats' sum is fixed. */
 qmmi_cuda_division qmmi_cuda_divide(const qmmi_cuda_device *device, const qmmi_matmul_problem *p,
                                     const qmmi_cuda_matmul_shape *shape) {
     qmmi_cuda_division d = { .tiles_m = qmmi_parts(p->m, shape->tile_m),
                              .tiles_n = qmmi_parts(p->n, shape->tile_n),
-                             .resident = (int64_t)device->multiprocessors * shape->blocks_per_multiprocessor,
+                             .resident = resident_of(device, shape),
                              .steps = (int32_t)qmmi_parts(canonical_k(p), shape->tile_k) };
-    int64_t sharers;
+    int64_t sharers, k;
     d.tiles = p->batch * d.tiles_m * d.tiles_n;
     d.full = d.tiles / d.resident;
     d.rest = d.tiles % d.resident;
-    sharers = qmmi_smaller(d.resident, d.rest * d.steps / qmmi_parts(SHARE_K_MIN, shape->tile_k));
-    if (shape->splits && !qmmi_grouped(p) && 2 * d.rest <= d.resident && sharers > d.rest) d.sharers = sharers;
+    k = (int64_t)d.steps * shape->tile_k;
+    sharers = qmmi_smaller(d.resident, d.rest * k / QMMI_CUDA_PART_K);
+    if (shape->splits && !qmmi_grouped(p) && sharers > d.rest && d.rest * k / sharers + QMMI_CUDA_PART_K < k)
+        d.sharers = sharers;
     return d;
+}
+
+qmmi_split qmmi_cuda_matmul_split(const qmm_context *context, const qmmi_matmul_problem *p,
+                                  const qmmi_cuda_matmul_shape *shape) {
+    const qmmi_cuda_division d = qmmi_cuda_divide(qmmi_cuda_device_of(context), p, shape);
+    return (qmmi_split){ d.sharers ? d.rest : 0, d.sharers };
 }
 
 static void divide(const qmm_context *context, const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
@@ -124,17 +142,18 @@ static size_t part(size_t *end, bool needed, int64_t bytes) {
     return start;
 }
 
-static void make_plan(const qmm_context *context, const qmmi_matmul_problem *p, const qmmi_cuda_matmul_shape *shape,
-                      plan *s) {
+void qmmi_cuda_matmul_plan(const qmm_context *context, const qmmi_matmul_problem *p,
+                           const qmmi_cuda_matmul_shape *shape, qmmi_cuda_plan *s) {
     qmmi_cuda_matmul *m = &s->m;
-    *s = (plan){ .m.p = *p };
+    *s = (qmmi_cuda_plan){ .m.p = *p };
     m->group_k = qmmi_group_k(p->group_size);
     m->k = canonical_k(p);
-    m->corrects_a = qmmi_zero_matters(&p->a);
-    m->corrects_b = qmmi_zero_matters(&p->b);
     s->needs = qmmi_cuda_matmul_needs(p, shape);
+    m->corrects_a = s->needs.corrects_a;
+    m->corrects_b = s->needs.corrects_b;
     m->a = s->needs.pack_a ? rewritten_operand(&p->a, p->m, m->k) : direct_operand(p, &p->a, p->m, m->k);
     m->b = s->needs.pack_b ? rewritten_operand(&p->b, s->needs.b_rows, m->k) : direct_operand(p, &p->b, p->n, m->k);
+    if (s->needs.unsigned_a) m->a.is_unsigned = true, m->a.recenter = 0;
     set_sums(p, &p->a, p->m, &m->a);
     set_sums(p, &p->b, p->n, &m->b);
     divide(context, shape, m);
@@ -143,21 +162,25 @@ static void make_plan(const qmm_context *context, const qmmi_matmul_problem *p, 
     s->a_sums = part(&s->bytes, s->needs.sum_a, qmmi_matrices_of(p, &p->a) * p->groups * p->m * 4);
     s->b_sums = part(&s->bytes, s->needs.sum_b, qmmi_matrices_of(p, &p->b) * p->groups * p->n * 4);
     s->partials = part(&s->bytes, true, (int64_t)m->split_tiles * shape->tile_m * shape->tile_n * 4);
-    s->arrived = part(&s->bytes, true, (int64_t)m->split_tiles * 4);
+    s->arrived = part(&s->bytes, true, (int64_t)m->split_tiles * shape->arrivals * 4);
 }
 
 size_t qmmi_cuda_matmul_workspace(const qmm_context *context, const qmmi_matmul_problem *p,
                                   const qmmi_cuda_matmul_shape *shape) {
-    plan s;
-    make_plan(context, p, shape, &s);
+    qmmi_cuda_plan s;
+    qmmi_cuda_matmul_plan(context, p, shape, &s);
     return s.bytes;
 }
 
-void qmmi_cuda_matmul_describe(const qmm_context *context, const qmmi_matmul_problem *p,
-                               const qmmi_cuda_matmul_shape *shape, qmmi_cuda_matmul *m) {
-    plan s;
-    make_plan(context, p, shape, &s);
-    *m = s.m;
+void qmmi_cuda_matmul_place(qmmi_cuda_plan *s, void *workspace, size_t workspace_offset) {
+    unsigned char *const base = (unsigned char *)workspace + workspace_offset;
+    qmmi_cuda_matmul *const m = &s->m;
+    if (s->needs.pack_a) m->a.codes = base + s->a_codes;
+    if (s->needs.pack_b) m->b.codes = base + s->b_codes;
+    if (s->needs.sum_a) m->a.sums = (const int32_t *)(const void *)(base + s->a_sums);
+    if (s->needs.sum_b) m->b.sums = (const int32_t *)(const void *)(base + s->b_sums);
+    m->partials = (int32_t *)(void *)(base + s->partials);
+    m->arrived = (uint32_t *)(void *)(base + s->arrived);
 }
 
 /* ---- what is queued ---------------------------------------------------------------------------------------------- */
@@ -219,24 +242,26 @@ static qmm_status sum(qmm_context *context, const qmmi_matmul_problem *p, const 
     return qmmi_cuda_run_sums(context, &work);
 }
 
+qmm_status qmmi_cuda_matmul_queue(qmm_context *context, const qmmi_cuda_plan *s, void *workspace,
+                                  size_t workspace_offset) {
+    const qmmi_cuda_matmul *const m = &s->m;
+    const qmmi_matmul_problem *const p = &m->p;
+    if (s->needs.pack_a) QMMI_TRY(pack(context, p, &p->a, p->m, p->m, m, &m->a));
+    if (s->needs.pack_b) QMMI_TRY(pack(context, p, &p->b, p->n, s->needs.b_rows, m, &m->b));
+    if (s->needs.sum_a) QMMI_TRY(sum(context, p, &p->a, p->m, m, &m->a));
+    if (s->needs.sum_b) QMMI_TRY(sum(context, p, &p->b, p->n, m, &m->b));
+    if (m->split_tiles > 0)
+        QMMI_TRY(qmmi_cuda_clear(context, workspace, workspace_offset + s->partials, s->bytes - s->partials));
+    return QMM_OK;
+}
+
 qmm_status qmmi_cuda_matmul_prepare(qmm_context *context, const qmmi_matmul_problem *p,
                                     const qmmi_cuda_matmul_shape *shape, void *workspace, size_t workspace_offset,
                                     qmmi_cuda_matmul *m) {
-    unsigned char *const base = (unsigned char *)workspace + workspace_offset;
-    plan s;
-    make_plan(context, p, shape, &s);
+    qmmi_cuda_plan s;
+    qmmi_cuda_matmul_plan(context, p, shape, &s);
+    qmmi_cuda_matmul_place(&s, workspace, workspace_offset);
+    QMMI_TRY(qmmi_cuda_matmul_queue(context, &s, workspace, workspace_offset));
     *m = s.m;
-    if (s.needs.pack_a) m->a.codes = base + s.a_codes;
-    if (s.needs.pack_b) m->b.codes = base + s.b_codes;
-    if (s.needs.sum_a) m->a.sums = (const int32_t *)(const void *)(base + s.a_sums);
-    if (s.needs.sum_b) m->b.sums = (const int32_t *)(const void *)(base + s.b_sums);
-    m->partials = (int32_t *)(void *)(base + s.partials);
-    m->arrived = (uint32_t *)(void *)(base + s.arrived);
-    if (s.needs.pack_a) QMMI_TRY(pack(context, p, &p->a, p->m, p->m, m, &m->a));
-    if (s.needs.pack_b) QMMI_TRY(pack(context, p, &p->b, p->n, s.needs.b_rows, m, &m->b));
-    if (s.needs.sum_a) QMMI_TRY(sum(context, p, &p->a, p->m, m, &m->a));
-    if (s.needs.sum_b) QMMI_TRY(sum(context, p, &p->b, p->n, m, &m->b));
-    if (m->split_tiles > 0)
-        QMMI_TRY(qmmi_cuda_clear(context, workspace, workspace_offset + s.partials, s.bytes - s.partials));
     return QMM_OK;
 }

@@ -136,8 +136,9 @@ KERNEL(matmul_pack_kernel, QMMI_CUDA_PACK_THREADS, 4, qmmi_cuda_pack, p) {
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 /* Sum of the four codes of a word, or 16 times that of its eight 4-bit codes. */
-DEVICE int sum_word(int word, int bits, int sum) {
-    if (bits == 8) return ptx_dp4a(word, 0x01010101, sum);
+DEVICE int sum_word(int word, const qmmi_cuda_operand &from, int sum) {
+    if (from.is_unsigned) return ptx_dp4a_u8_s8((uint32_t)word, 0x01010101, sum);
+    if (from.bits == 8) return ptx_dp4a(word, 0x01010101, sum);
     sum = ptx_dp4a((int)((uint32_t)word << 4) & (int)0xf0f0f0f0, 0x01010101, sum);
     return ptx_dp4a(word & (int)0xf0f0f0f0, 0x01010101, sum);
 }
@@ -151,10 +152,10 @@ DEVICE int sum_lane(const qmmi_cuda_sums &p, int64_t b, int64_t outer, int64_t g
     int sum = 0;
     for (int64_t n = first + lane * 16; n < end; n += p.lanes * 16) {
         const int4 word = load_canonical(row + n, end - n);
-        sum = sum_word(word.x, p.from.bits, sum);
-        sum = sum_word(word.y, p.from.bits, sum);
-        sum = sum_word(word.z, p.from.bits, sum);
-        sum = sum_word(word.w, p.from.bits, sum);
+        sum = sum_word(word.x, p.from, sum);
+        sum = sum_word(word.y, p.from, sum);
+        sum = sum_word(word.z, p.from, sum);
+        sum = sum_word(word.w, p.from, sum);
     }
     return sum;
 }

@@ -58,6 +58,8 @@ static qmmi_cuda_matmul_shape shape_of(const division *d) {
                                      .tile_n = QMMI_CUDA_SMALL_TILE_N,
                                      .tile_k = STEP_K_8,
                                      .blocks_per_multiprocessor = 1,
+                                     .cluster = 1,
+                                     .arrivals = 1,
                                      .packed_4bit = true,
                                      .splits = false,
                                      .efficiency = EFFICIENCY };
@@ -111,6 +113,11 @@ double qmmi_cuda_matmul_small_estimate(const qmm_context *context, const qmmi_pr
     if (!qmmi_cuda_matmul_has_products(p)) return 0;
     work = work_of(device, p, &d, &shape);
     return qmmi_cuda_preparation_seconds(device, p, &shape) + qmmi_cuda_seconds(&device->rates, &work);
+}
+
+qmmi_split qmmi_cuda_matmul_small_split(const qmm_context *context, const qmmi_problem *problem) {
+    const division d = divide(context, &problem->as.matmul);
+    return d.parts > 1 ? (qmmi_split){ d.tiles, d.tiles * d.parts } : (qmmi_split){ 0, 0 };
 }
 
 size_t qmmi_cuda_matmul_small_workspace(const qmm_context *context, const qmmi_problem *problem) {

@@ -3,7 +3,7 @@
  * What the tiled matmul kernels share: which tiles, and which part of K, a block works on, and how a finished tile
  * leaves it. matmul.h has the picture; a kernel is
  *
- *     tile_cursor cursor = first_segment(m);
+ *     tile_cursor cursor = first_segment(m, blockIdx.x);
  *     tile_segment s;
  *     while (next_segment<TILE_M, TILE_N>(m, cursor, s)) {
  *         multiply rows s.i .., columns s.j .. of matrix s.b over steps s.step .. s.end of K;
@@ -32,8 +32,9 @@ struct tile_cursor {
     int unit, unit_end;
 };
 
-DEVICE tile_cursor first_segment(const qmmi_cuda_matmul &m) {
-    const int64_t block = blockIdx.x, units = (int64_t)m.split_tiles * m.steps;
+/* block: its number among the m.blocks that share the work; a cluster of thread blocks counts as one. */
+DEVICE tile_cursor first_segment(const qmmi_cuda_matmul &m, int64_t block) {
+    const int64_t units = (int64_t)m.split_tiles * m.steps;
     tile_cursor cursor = { block, 0, 0 };
     if (block < m.split_blocks) {
         cursor.unit = (int)(units * block / m.split_blocks);
@@ -42,11 +43,13 @@ DEVICE tile_cursor first_segment(const qmmi_cuda_matmul &m) {
     return cursor;
 }
 
-/* Tiles are numbered along bands of 8 rows of tiles, in a band column by column: blocks that run at the same time share
- * the rows of A and the columns of B in the L2 cache. */
+/* Tiles are numbered along bands of 2,048 rows of C, in a band column by column: blocks that run at the same time share
+ * the rows of A and the columns of B in the L2 cache. The tiles that a large device has at a time, some 4 million elements
+ * of C, are then about as many rows as columns. */
 template <int TILE_M, int TILE_N>
 DEVICE void tile_place(const qmmi_cuda_matmul &m, int64_t tile, tile_segment &s) {
-    constexpr int64_t BAND = 8;
+    constexpr int64_t BAND = 2048 / TILE_M;
+    static_assert(2048 % TILE_M == 0, "a band is made of whole tiles");
     const int64_t matrix_tiles = m.tiles_m * m.tiles_n;
     s.b = tile / matrix_tiles;
     const int64_t in_matrix = tile - s.b * matrix_tiles, band = in_matrix / (BAND * m.tiles_n);
@@ -61,7 +64,7 @@ template <int TILE_M, int TILE_N>
 DEVICE bool next_segment(const qmmi_cuda_matmul &m, tile_cursor &cursor, tile_segment &s) {
     int64_t tile = cursor.tile;
     if (tile < m.whole_tiles) {
-        cursor.tile += gridDim.x;
+        cursor.tile += m.blocks;
         s.step = 0, s.end = m.steps, s.split_tile = -1;
     } else {
         if (cursor.unit >= cursor.unit_end) return false;

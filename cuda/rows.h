@@ -32,6 +32,7 @@ qmm_status qmmi_cuda_histogram(qmm_context *context, const qmmi_view *x, int exp
 /* matmul_dp4a.c */
 const char *qmmi_cuda_matmul_dp4a_accepts(const qmm_context *context, const qmmi_problem *problem);
 double qmmi_cuda_matmul_dp4a_estimate(const qmm_context *context, const qmmi_problem *problem);
+qmmi_split qmmi_cuda_matmul_dp4a_split(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_dp4a_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_dp4a(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                  size_t workspace_offset);
@@ -51,6 +52,7 @@ qmm_status qmmi_cuda_matmul_cublaslt(qmm_context *context, const qmmi_problem *p
 extern const char *const qmmi_cuda_matmul_small_variants[];
 const char *qmmi_cuda_matmul_small_accepts(const qmm_context *context, const qmmi_problem *problem);
 double qmmi_cuda_matmul_small_estimate(const qmm_context *context, const qmmi_problem *problem);
+qmmi_split qmmi_cuda_matmul_small_split(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_small_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                   size_t workspace_offset);
@@ -59,13 +61,26 @@ qmm_status qmmi_cuda_matmul_small(qmm_context *context, const qmmi_problem *prob
 extern const char *const qmmi_cuda_matmul_mma_variants[];
 const char *qmmi_cuda_matmul_mma_accepts(const qmm_context *context, const qmmi_problem *problem);
 double qmmi_cuda_matmul_mma_estimate(const qmm_context *context, const qmmi_problem *problem);
+int qmmi_cuda_matmul_mma_picks(const qmm_context *context, const qmmi_problem *problem);
+qmmi_split qmmi_cuda_matmul_mma_split(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_mma_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_mma(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                 size_t workspace_offset);
 
+/* matmul_wgmma.c */
+extern const char *const qmmi_cuda_matmul_wgmma_variants[];
+const char *qmmi_cuda_matmul_wgmma_accepts(const qmm_context *context, const qmmi_problem *problem);
+double qmmi_cuda_matmul_wgmma_estimate(const qmm_context *context, const qmmi_problem *problem);
+int qmmi_cuda_matmul_wgmma_picks(const qmm_context *context, const qmmi_problem *problem);
+qmmi_split qmmi_cuda_matmul_wgmma_split(const qmm_context *context, const qmmi_problem *problem);
+size_t qmmi_cuda_matmul_wgmma_workspace(const qmm_context *context, const qmmi_problem *problem);
+qmm_status qmmi_cuda_matmul_wgmma(qmm_context *context, const qmmi_problem *problem, void *workspace,
+                                  size_t workspace_offset);
+
 /* matmul_mma_k16.c */
 const char *qmmi_cuda_matmul_mma_k16_accepts(const qmm_context *context, const qmmi_problem *problem);
 double qmmi_cuda_matmul_mma_k16_estimate(const qmm_context *context, const qmmi_problem *problem);
+qmmi_split qmmi_cuda_matmul_mma_k16_split(const qmm_context *context, const qmmi_problem *problem);
 size_t qmmi_cuda_matmul_mma_k16_workspace(const qmm_context *context, const qmmi_problem *problem);
 qmm_status qmmi_cuda_matmul_mma_k16(qmm_context *context, const qmmi_problem *problem, void *workspace,
                                     size_t workspace_offset);

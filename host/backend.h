@@ -14,6 +14,11 @@
 
 /* ---- kernel rows ------------------------------------------------------------------------------------------------- */
 
+/* So many tiles among so many; 0, 0: every tile is whole. */
+typedef struct qmmi_split {
+    int64_t tiles, sharers;
+} qmmi_split;
+
 /* One way to run one operation. */
 typedef struct qmmi_row {
     const char *name; /* "cpu:matmul:reference"; NULL ends a list */
@@ -31,6 +36,13 @@ typedef struct qmmi_row {
      * or with variant 0 leaves it to the row; accepts refuses a variant that is not made for the problem. */
     const char *const *variants;
 
+    /* The variant that the row, which accepts the problem, chooses for it by itself; 0: one without a name. Of a row that
+     * says so each variant is tested when it is first chosen (self_test), of any other all at the row's first use. */
+    int (*picks)(const qmm_context *context, const qmmi_problem *problem);
+
+    /* How the last tiles of a matmul, too few to keep the device busy, are shared along K; without it they are not. */
+    qmmi_split (*split)(const qmm_context *context, const qmmi_problem *problem);
+
     /* Seconds that the problem is expected to take, reckoned from waves, bytes and cycles; 0: cannot say. It is asked
      * before accepts. Of the rows that accept and do not decline, a later one runs in place of an earlier one only where
      * both have an estimate and its own is less. */
@@ -42,8 +54,9 @@ typedef struct qmmi_row {
     /* Queues the work. The workspace is native memory, aligned to 256 bytes, at least as large as asked for. */
     qmm_status (*run)(qmm_context *context, const qmmi_problem *problem, void *workspace, size_t workspace_offset);
 
-    /* Set for rows that rely on a vendor's library or instructions: before its first use on a context the row must
-     * pass the known-answer test of its operation (host/self_test.c), or it is refused with that reason. */
+    /* Set for rows that rely on a vendor's library or instructions: before its first use on a context the row, and the
+     * variant that is to run, must pass the known-answer test of its operation (host/self_test.c), or the row is refused
+     * with that reason. */
     bool self_test;
 } qmmi_row;
 

@@ -10,7 +10,7 @@
 
 #define QMMI_ERROR_TEXT_BYTES 4096
 #define QMMI_ROWS_MAX 16     /* kernel rows of one operation */
-#define QMMI_VARIANTS_MAX 7  /* of one row */
+#define QMMI_VARIANTS_MAX 12 /* of one row */
 #define QMMI_ALIGNMENT 256u  /* of device memory and of a caller's workspace */
 
 /* First field of every handle: says what it is, so that a wrong or dead one is found. */
@@ -39,7 +39,8 @@ struct qmm_buffer {
     bool owned;
 };
 
-/* Of a row: refused after a wrong result, untestable where its known-answer test could not run. */
+/* Of a row, or one of its variants: refused after a wrong result, untestable where its known-answer test could not
+ * run. */
 typedef enum qmmi_trust { QMMI_UNTESTED, QMMI_TRUSTED, QMMI_REFUSED, QMMI_UNTESTABLE } qmmi_trust;
 
 struct qmm_context {
@@ -65,9 +66,9 @@ struct qmm_context {
 
     const qmmi_row *forced[QMMI_OPERATION_COUNT];
     int forced_variant[QMMI_OPERATION_COUNT]; /* of the forced row; 0: its own choice */
-    qmmi_trust trust[QMMI_OPERATION_COUNT][QMMI_ROWS_MAX];
+    qmmi_trust trust[QMMI_OPERATION_COUNT][QMMI_ROWS_MAX][1 + QMMI_VARIANTS_MAX]; /* [0]: the row itself */
     qmmi_tuning tuning;
-    int mistrusted; /* how many rows have not passed their known-answer test */
+    int mistrusted; /* how many rows and variants have not passed their known-answer test */
 };
 
 /* Makes, links and frees an object of `bytes` bytes, zeroed behind its header. NULL if there is no memory. */

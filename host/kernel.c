@@ -41,11 +41,16 @@ static bool is_no_verdict(qmm_status status) {
     return status == QMM_OUT_OF_MEMORY || status == QMM_DEVICE_FAILED;
 }
 
-/* *reason: NULL if the row may be used, else why not. Runs the row's self-test at its first use. */
-static qmm_status distrust(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row,
-                           const char **reason) {
+static qmmi_trust *trust_of(qmm_context *context, qmmi_operation operation, const qmmi_row *row) {
+    return context->trust[operation][row_index(context, operation, row)];
+}
+
+/* *reason: NULL if the variant, or with 0 the row, may be used, else why not. Runs its self-test at its first use. */
+static qmm_status distrust_variant(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row, int variant,
+                                   const char **reason) {
     qmm_context *const context = call->context;
-    qmmi_trust *trust = &context->trust[operation][row_index(context, operation, row)];
+    qmmi_trust *trust = &trust_of(context, operation, row)[variant];
+    const char *const slash = variant ? "/" : "", *const name = variant ? row->variants[variant - 1] : "";
     qmm_status status;
     *reason = why_mistrusted(*trust);
     if (!row->self_test || *trust != QMMI_UNTESTED) return QMM_OK;
@@ -54,14 +59,45 @@ static qmm_status distrust(const qmmi_call *call, qmmi_operation operation, cons
                          "%s cannot run its known-answer test while its queue is being captured: call "
                          "qmm_context_prepare and qmm_context_reserve_workspace before",
                          row->name);
-    status = qmmi_self_test(call, operation, row, reason);
+    status = qmmi_self_test(call, operation, row, variant, reason);
     if (is_no_verdict(status)) return status;
     *trust = status != QMM_OK ? QMMI_UNTESTABLE : *reason ? QMMI_REFUSED : QMMI_TRUSTED;
     if (status != QMM_OK) *reason = why_mistrusted(*trust); /* the log has the error */
     if (*reason) context->mistrusted++;
-    qmmi_log(context, *reason ? QMM_LOG_WARNING : QMM_LOG_DEBUG, "%s: %s", row->name,
+    qmmi_log(context, *reason ? QMM_LOG_WARNING : QMM_LOG_DEBUG, "%s%s%s: %s", row->name, slash, name,
              *reason ? *reason : "passed its known-answer test");
     return QMM_OK;
+}
+
+int qmmi_row_variant(const qmm_context *context, const qmmi_row *row, const qmmi_problem *problem) {
+    if (problem->operation != QMMI_MATMUL) return 0;
+    return problem->as.matmul.variant || !row->picks ? problem->as.matmul.variant : row->picks(context, problem);
+}
+
+/* Then nobody need ask which one it picks. */
+static bool are_all_trusted(qmm_context *context, qmmi_operation operation, const qmmi_row *row) {
+    const qmmi_trust *const trust = trust_of(context, operation, row);
+    int v = 0;
+    while (row->variants[v] && trust[1 + v] == QMMI_TRUSTED) v++;
+    return row->variants[v] == NULL;
+}
+
+/* The row, and the variant of it that would run this problem; the latter by itself only where the row says which. */
+static qmm_status distrust(const qmmi_call *call, const qmmi_problem *problem, const qmmi_row *row,
+                           const char **reason) {
+    int variant;
+    QMMI_TRY(distrust_variant(call, problem->operation, row, 0, reason));
+    if (*reason || !row->self_test || !row->picks || are_all_trusted(call->context, problem->operation, row))
+        return QMM_OK;
+    variant = qmmi_row_variant(call->context, row, problem);
+    return variant ? distrust_variant(call, problem->operation, row, variant, reason) : QMM_OK;
+}
+
+static bool is_untested(qmm_context *context, const qmmi_problem *problem, const qmmi_row *row) {
+    const qmmi_trust *const trust = trust_of(context, problem->operation, row);
+    if (!row->self_test) return false;
+    return trust[0] == QMMI_UNTESTED ||
+           (row->picks && trust[qmmi_row_variant(context, row, problem)] == QMMI_UNTESTED);
 }
 
 static bool has_its_needs(const qmm_context *context, const qmmi_row *row) {
@@ -77,7 +113,7 @@ static const char *why_not_taken(const qmm_context *context, const qmmi_problem 
 qmm_status qmmi_row_refusal(const qmmi_call *call, const qmmi_problem *problem, const qmmi_row *row,
                             const char **reason) {
     *reason = why_not_taken(call->context, problem, row);
-    return *reason ? QMM_OK : distrust(call, problem->operation, row, reason);
+    return *reason ? QMM_OK : distrust(call, problem, row, reason);
 }
 
 /* *reason: NULL if this row runs the problem in the usual order, else why not. */
@@ -87,7 +123,7 @@ static qmm_status refusal(const qmmi_call *call, const qmmi_problem *problem, co
     const qmmi_row *forced = context->forced[problem->operation];
     *reason = forced && row != forced ? "another row is forced" : why_not_taken(context, problem, row);
     if (!*reason && row->declines && !forced) *reason = row->declines(context, problem);
-    return *reason ? QMM_OK : distrust(call, problem->operation, row, reason);
+    return *reason ? QMM_OK : distrust(call, problem, row, reason);
 }
 
 double qmmi_row_estimate(const qmm_context *context, const qmmi_row *row, const qmmi_problem *problem) {
@@ -124,28 +160,27 @@ static qmm_status choose_in_order(const qmmi_call *call, const qmmi_problem *pro
 
 /* Must the row wait for another call? A tuned choice makes no call fail that would do without it: where the workspace
  * cannot grow it has to do with what is there, and under capture it has to be tested already. */
-static bool must_wait(const qmm_context *context, const qmmi_problem *problem, const qmmi_row *row,
+static bool must_wait(qmm_context *context, const qmmi_problem *problem, const qmmi_row *row,
                       const qmmi_workspace *workspace) {
     const size_t needed = qmmi_row_workspace(context, row, problem);
     const bool of_caller = workspace && workspace->buffer;
-    const bool untested = row->self_test && context->trust[problem->operation][row_index(
-                                                context, problem->operation, row)] == QMMI_UNTESTED;
     if (of_caller && needed > workspace->bytes) return true;
-    return (untested || (!of_caller && needed > context->workspace_bytes)) && qmmi_capturing(context);
+    return (is_untested(context, problem, row) || (!of_caller && needed > context->workspace_bytes)) &&
+           qmmi_capturing(context);
 }
 
 /* A tuned choice was faster when it was made, whatever the row declines. It may refuse: alignment and the like are not
  * part of what it is for. */
 static qmm_status choose_tuned(const qmmi_call *call, qmmi_problem *problem, const qmmi_workspace *workspace,
                                qmmi_choice *choice) {
-    const qmm_context *const context = call->context;
+    qmm_context *const context = call->context;
     const qmmi_tuned *const tuned = qmmi_tuning_find(&context->tuning, &problem->as.matmul);
     const char *reason;
     if (!tuned) return QMM_OK;
     set_variant(problem, tuned->variant);
     if (why_not_taken(context, problem, tuned->row)) return QMM_OK;
     if (must_wait(context, problem, tuned->row, workspace)) return QMM_OK;
-    QMMI_TRY(distrust(call, problem->operation, tuned->row, &reason));
+    QMMI_TRY(distrust(call, problem, tuned->row, &reason));
     if (reason) return QMM_OK;
     choice->row = tuned->row;
     choice->tuned = true;
@@ -351,16 +386,23 @@ qmm_status qmm_kernel_force(qmm_context *context, const char *name) {
     return QMM_OK;
 }
 
+/* The row, and each of its variants that is tested by itself. */
+static qmm_status test_row(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row) {
+    const char *reason;
+    QMMI_TRY(distrust_variant(call, operation, row, 0, &reason));
+    if (reason || !row->self_test || !row->picks) return QMM_OK;
+    for (int v = 1; v <= qmmi_row_variants(row); v++) QMMI_TRY(distrust_variant(call, operation, row, v, &reason));
+    return QMM_OK;
+}
+
 qmm_status qmm_context_prepare(qmm_context *context) {
     const qmmi_call call = { context, __func__, false };
     qmmi_operation operation;
     const qmmi_row *row;
-    const char *reason;
     QMMI_ENTER(context);
     if (context->backend->prepare) QMMI_TRY(context->backend->prepare(context));
     for (int i = 0; (row = nth_row(context, i, &operation)) != NULL; i++) {
-        if (has_its_needs(context, row))
-            QMMI_TRY(distrust(&call, operation, row, &reason));
+        if (has_its_needs(context, row)) QMMI_TRY(test_row(&call, operation, row));
     }
     return QMM_OK;
 }

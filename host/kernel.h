@@ -49,8 +49,12 @@ const qmmi_row *qmmi_row_find(const qmm_context *context, const char *name, size
 /* Selects, finds workspace, runs. workspace NULL: the context's own. */
 qmm_status qmmi_run(const qmmi_call *call, qmmi_problem *problem, const qmmi_workspace *workspace);
 
-/* host/self_test.c: runs the known-answer test of a row's operation. *reason is NULL if it passed, else why not. An error
- * (no memory, a lost device) says nothing of the row. */
-qmm_status qmmi_self_test(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row, const char **reason);
+/* The variant that runs: the problem's, or the row's own choice, as far as it has a name. The row takes the problem. */
+int qmmi_row_variant(const qmm_context *context, const qmmi_row *row, const qmmi_problem *problem);
+
+/* host/self_test.c: runs the known-answer test of a row's operation: variant 0 the row's, any other one that variant's.
+ * *reason is NULL if it passed, else why not. An error (no memory, a lost device) says nothing of the row. */
+qmm_status qmmi_self_test(const qmmi_call *call, qmmi_operation operation, const qmmi_row *row, int variant,
+                          const char **reason);
 
 #endif

@@ -59,6 +59,24 @@ qmm_status qmm_matmul_explain(qmm_context *context, const qmm_matmul_desc *desc,
     return qmmi_explain(&call, &problem, &workspace, explain, user);
 }
 
+static void name_variant(const qmmi_row *row, int variant, char *name, size_t bytes) {
+    if (variant) snprintf(name, bytes, "%s", row->variants[variant - 1]);
+}
+
+static void describe_choice(const qmm_context *context, const qmmi_choice *choice, const qmmi_problem *problem,
+                            qmm_matmul_plan_info *plan) {
+    const qmmi_row *const row = choice->row;
+    const qmmi_split split = row->split ? row->split(context, problem) : (qmmi_split){ 0, 0 };
+    snprintf(plan->kernel, sizeof plan->kernel, "%s", row->name);
+    name_variant(row, problem->as.matmul.variant, plan->variant, sizeof plan->variant);
+    name_variant(row, qmmi_row_variant(context, row, problem), plan->tile, sizeof plan->tile);
+    plan->tuned = choice->tuned;
+    plan->workspace_bytes = qmmi_row_workspace(context, row, problem);
+    plan->estimate = qmmi_row_estimate(context, row, problem);
+    plan->split_tiles = split.tiles;
+    plan->split_blocks = split.sharers;
+}
+
 qmm_status qmm_matmul_plan(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a, const qmm_tensor *b,
                            const qmm_tensor *c, qmm_matmul_plan_info *plan) {
     const qmmi_call call = { context, __func__, true };
@@ -67,7 +85,6 @@ qmm_status qmm_matmul_plan(qmm_context *context, const qmm_matmul_desc *desc, co
     qmmi_problem problem;
     qmmi_workspace workspace;
     qmmi_choice choice;
-    int variant;
     QMMI_ENTER(context);
     QMMI_REQUIRE(context, plan, "plan is NULL");
     QMMI_CHECK_RESULT(context, plan, QMMI_OLDEST_MATMUL_PLAN_INFO);
@@ -75,12 +92,7 @@ qmm_status qmm_matmul_plan(qmm_context *context, const qmm_matmul_desc *desc, co
     if (!is_empty(&problem.as.matmul)) {
         workspace = workspace_of(&checked);
         QMMI_TRY(qmmi_select(&call, &problem, &workspace, &choice));
-        variant = problem.as.matmul.variant;
-        snprintf(found.kernel, sizeof found.kernel, "%s", choice.row->name);
-        if (variant) snprintf(found.variant, sizeof found.variant, "%s", choice.row->variants[variant - 1]);
-        found.tuned = choice.tuned;
-        found.workspace_bytes = qmmi_row_workspace(context, choice.row, &problem);
-        found.estimate = qmmi_row_estimate(context, choice.row, &problem);
+        describe_choice(context, &choice, &problem, &found);
     }
     qmmi_write_struct(plan, &found, sizeof found);
     return QMM_OK;

@@ -636,9 +636,12 @@ typedef struct qmm_matmul_plan_info {
     int32_t reserved;         /* 0 */
     size_t workspace_bytes;   /* that this kernel needs */
     double estimate;          /* seconds that the row expects to take; 0: it has no estimate */
+    char tile[32];            /* the variant that runs: as above, or the row's own choice; empty: that has no name */
+    int64_t split_tiles;      /* tiles at the end of the work whose K is shared; 0: every tile is whole */
+    int64_t split_blocks;     /* blocks, or clusters of them, that share those */
 } qmm_matmul_plan_info;
 
-#define QMM_MATMUL_PLAN_INFO_INIT { sizeof(qmm_matmul_plan_info), { 0 }, { 0 }, 0, 0, 0, 0.0 }
+#define QMM_MATMUL_PLAN_INFO_INIT { sizeof(qmm_matmul_plan_info), { 0 }, { 0 }, 0, 0, 0, 0.0, { 0 }, 0, 0 }
 
 /* Tensors may have NULL buffers, as for qmm_matmul_workspace. Errors: as qmm_matmul. */
 QMM_API qmm_status qmm_matmul_plan(qmm_context *context, const qmm_matmul_desc *desc, const qmm_tensor *a,

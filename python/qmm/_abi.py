@@ -165,7 +165,8 @@ class qmm_matmul_desc(SizedStructure):
 
 class qmm_matmul_plan_info(SizedStructure):
     _fields_ = [("struct_size", c_size_t), ("kernel", c_char * 64), ("variant", c_char * 32), ("tuned", c_int32),
-                ("reserved", c_int32), ("workspace_bytes", c_size_t), ("estimate", c_double)]
+                ("reserved", c_int32), ("workspace_bytes", c_size_t), ("estimate", c_double), ("tile", c_char * 32),
+                ("split_tiles", c_int64), ("split_blocks", c_int64)]
 
 
 class qmm_weights_options(SizedStructure):

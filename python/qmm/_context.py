@@ -67,12 +67,16 @@ class CompareResult(NamedTuple):
 
 
 class MatmulPlan(NamedTuple):
-    """What would run a matmul: its kernel row, variant "" being the row's own choice; estimate in seconds, 0: none."""
+    """What would run a matmul: its kernel row, variant "" being the row's own choice; estimate in seconds, 0: none;
+    tile: the variant that runs, where it has a name; so many tiles' K is shared by so many blocks."""
     kernel: str
     variant: str
     tuned: bool
     workspace_bytes: int
     estimate: float
+    tile: str
+    split_tiles: int
+    split_blocks: int
 
 
 class Trial(NamedTuple):
@@ -534,7 +538,8 @@ class Context:
         call, plan = _Matmul(self, a, b, **options), _abi.qmm_matmul_plan_info()
         self._call("qmm_matmul_plan", *call.arguments, plan)
         plan = _result(MatmulPlan, plan)
-        return plan._replace(kernel=plan.kernel.decode(), variant=plan.variant.decode(), tuned=bool(plan.tuned))
+        return plan._replace(kernel=plan.kernel.decode(), variant=plan.variant.decode(), tuned=bool(plan.tuned),
+                             tile=plan.tile.decode())
 
     def verify_matmul(self, a, b, c, *, rounds=1, seed=1, **options):
         """Is c the result of that matmul, whoever computed it? Freivalds' check; `type` is c's, where it must be said.

@@ -156,7 +156,8 @@ qmm_context *open_device(const qmm_context_options *options) {
 
 void trust_all(qmm_context *context) {
     for (int o = 0; o < QMMI_OPERATION_COUNT && !on_cpu(); o++)
-        for (int row = 0; row < QMMI_ROWS_MAX; row++) context->trust[o][row] = QMMI_TRUSTED;
+        for (int row = 0; row < QMMI_ROWS_MAX; row++)
+            for (int v = 0; v <= QMMI_VARIANTS_MAX; v++) context->trust[o][row][v] = QMMI_TRUSTED;
 }
 
 void force_reference(qmm_context *context) {

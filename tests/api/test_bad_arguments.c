@@ -1542,7 +1542,7 @@ static void test_result_sizes(void **state) {
         r->plan.struct_size = offsets[i];
         expect_error(w->context, qmm_matmul_plan(w->context, NULL, &w->a, &w->b, &w->c, &r->plan), QMM_INVALID_ARGUMENT,
                      said("qmm_matmul_plan: struct_size %zu of plan is less than %zu: set it from its ..._INIT macro",
-                          offsets[i], sizeof r->plan));
+                          offsets[i], QMMI_OLDEST_MATMUL_PLAN_INFO));
         r->plan.struct_size = before.plan.struct_size;
         expect_error(
             w->context, qmm_measure_error(w->context, &w->x, &w->x, &r->measure), QMM_INVALID_ARGUMENT,

@@ -241,6 +241,94 @@ static void test_variants_are_tested(void **state) {
     end_of_test();
 }
 
+/* ---- a row that says which variant it picks ---------------------------------------------------------------------- */
+
+static int picked;
+
+static int picks(const qmm_context *c, const qmmi_problem *problem) {
+    (void)c;
+    expect(problem->as.matmul.variant == 0, "it is asked, though variant %d is given", problem->as.matmul.variant);
+    return picked;
+}
+
+static qmmi_split split(const qmm_context *c, const qmmi_problem *problem) {
+    (void)c, (void)problem;
+    return (qmmi_split){ 7, 9 };
+}
+
+/* The context's table, but that the second row picks and splits. */
+static void let_second_pick(int variant) {
+    static qmmi_backend backend;
+    static qmmi_row rows[FAKE_ROWS + 1];
+    memcpy(rows, context->backend->rows[QMMI_MATMUL], sizeof rows);
+    rows[FAKE_SECOND].picks = picks;
+    rows[FAKE_SECOND].split = split;
+    backend = *context->backend;
+    backend.rows[QMMI_MATMUL] = rows;
+    context->backend = &backend;
+    picked = variant;
+    expect_ok(context, qmm_kernel_force(context, fake_names[FAKE_SECOND]), "force");
+}
+
+static void expect_tile(const char *variant, const char *tile) {
+    const qmm_matmul_plan_info plan = fake_call_plan(&call);
+    expect(strcmp(plan.variant, variant) == 0 && strcmp(plan.tile, tile) == 0, "planned is '%s', tile '%s'",
+           plan.variant, plan.tile);
+    expect(plan.split_tiles == 7 && plan.split_blocks == 9, "%lld tiles among %lld", (long long)plan.split_tiles,
+           (long long)plan.split_blocks);
+}
+
+/* Its variants are tested each when it is first picked, and refused each by itself. */
+static void test_picked_variants(void **state) {
+    (void)state;
+    let_second_pick(1);
+    fake.rows[FAKE_SECOND].wrong_variant = 2;
+    expect_ok(context, fake_call_run(&call), "run");
+    expect(fake.rows[FAKE_SECOND].variants_run == (1u << 0 | 1u << 1), "variants %x have run",
+           fake.rows[FAKE_SECOND].variants_run);
+    expect_tile("", "wide");
+    picked = 2;
+    expect(fake_call_run(&call) == QMM_UNSUPPORTED && strstr(qmm_context_error(context), "failed its known-answer"),
+           "a wrong variant, and: %s", qmm_context_error(context));
+    picked = 1;
+    expect_ok(context, fake_call_run(&call), "the right variant again");
+    picked = 0;
+    expect_ok(context, fake_call_run(&call), "a choice without a name");
+    expect_tile("", "");
+    picked = 2;
+    expect_ok(context, qmm_kernel_force(context, "cpu:matmul:second/wide"), "force");
+    expect_ok(context, fake_call_run(&call), "what is given, not what would be picked");
+    expect_tile("wide", "wide");
+    fake_forget_calls();
+    expect_ok(context, fake_call_run(&call), "run");
+    expect(fake.rows[FAKE_SECOND].runs == 1, "%d runs: it is tested again", fake.rows[FAKE_SECOND].runs);
+    end_of_test();
+}
+
+/* Not while a queue is captured, but all of them by qmm_context_prepare; none where the row itself is wrong. */
+static void test_picked_variants_in_advance(void **state) {
+    (void)state;
+    let_second_pick(1);
+    expect_ok(context, fake_call_run(&call), "run");
+    fake.capturing = true;
+    expect_ok(context, fake_call_run(&call), "tested, and captured");
+    picked = 2;
+    expect(fake_call_run(&call) == QMM_INVALID_ARGUMENT && strstr(qmm_context_error(context), "captured"),
+           "not tested, and captured: %s", qmm_context_error(context));
+    fake.capturing = false;
+    prepare();
+    fake.capturing = true;
+    expect_ok(context, fake_call_run(&call), "prepared, and captured");
+    fake.capturing = false;
+    memset(context->trust, 0, sizeof context->trust);
+    fake_forget_calls();
+    fake.rows[FAKE_SECOND].wrong_variant = 0;
+    expect_ok(context, qmm_context_prepare(context), "prepare");
+    expect(fake.rows[FAKE_SECOND].variants_run == 1u << 0, "variants %x of a wrong row were tested",
+           fake.rows[FAKE_SECOND].variants_run);
+    end_of_test();
+}
+
 static void test_plan(void **state) {
     struct {
         qmm_matmul_plan_info known;
@@ -287,6 +375,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_explained, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_variants, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_variants_are_tested, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_picked_variants, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_picked_variants_in_advance, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_plan, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

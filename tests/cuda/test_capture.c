@@ -213,7 +213,7 @@ static void test_tuned_choice(void **state) {
     choose("cuda:matmul:mma", 1);
     mma = w->context->tuning.choices->row - w->context->backend->rows[QMMI_MATMUL];
     expect_ok(w->context, qmm_context_reserve_workspace(w->context, WORKSPACE), "reserve");
-    w->context->trust[QMMI_MATMUL][mma] = QMMI_UNTESTED;
+    w->context->trust[QMMI_MATMUL][mma][1] = QMMI_UNTESTED;
     begin();
     expect_planned("", 0);
     expect_ok(w->context, qmm_matmul(w->context, NULL, &w->a, &w->b, &w->c), "a matmul, not tested");

@@ -152,12 +152,12 @@ static void check_preference(void *argument) {
     qmm_context_close(f.context);
 }
 
-/* Where the library has instructions that our mma rows lack, and the problem is large enough for that to count. */
+/* Where the library has instructions that our rows lack, and the problem is large enough for that to count. */
 static void test_preference(void **state) {
     preference preferences[] = {
-        { "compute=90", 300, 508, 2048, true }, { "compute=100", 300, 508, 2048, true },
+        { "compute=90", 300, 508, 2048, false }, { "compute=100", 300, 508, 2048, true },
         { "compute=80", 300, 508, 2048, false }, { "compute=120", 300, 508, 2048, false },
-        { "compute=90", 20, 260, 2048, false },  { "compute=90", 300, 260, 512, false },
+        { "compute=100", 8, 260, 2048, false }, { "compute=100", 300, 260, 256, false },
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(preferences); i++) {

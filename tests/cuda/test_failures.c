@@ -323,6 +323,32 @@ static void test_failed_allocation(void **state) {
     end_of_test();
 }
 
+/* Tensor maps are made before anything is queued: a call that makes none has done nothing. */
+static void test_failed_map(void **state) {
+    int reached = 0, n = 1;
+    bool failed = true;
+    (void)state;
+    open_world(NULL);
+    expect_ok(w->context, qmm_kernel_force(w->context, "cuda:matmul:wgmma"), "force");
+    world_works(w);
+    for (; n < FAILURES_MAX && failed; n++) {
+        const long long launches = simulator_get("launches"), fills = simulator_get("fills");
+        qmm_status status;
+        simulator_set("fail_call", n);
+        status = qmm_matmul(w->context, NULL, &w->a, &w->b, &w->c);
+        failed = simulator_get("fail_call") == 0;
+        simulator_set("fail_call", 0);
+        if (status == QMM_OK || !strstr(qmm_context_error(w->context), "cuTensorMapEncodeTiled")) continue;
+        expect_error(w->context, status, QMM_OUT_OF_MEMORY, NULL);
+        expect(simulator_get("launches") == launches && simulator_get("fills") == fills, "something was queued");
+        reached++;
+    }
+    expect(reached >= 2 && !failed, "%d maps failed, of %d calls", reached, n);
+    world_works(w);
+    close_world("failed tensor maps");
+    end_of_test();
+}
+
 /* The staging memory that comes and goes with a context does so often, too. */
 static void test_many_times(void **state) {
     (void)state;
@@ -349,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_failed_wait),
         cmocka_unit_test(test_failed_allocation),
+        cmocka_unit_test(test_failed_map),
         cmocka_unit_test(test_many_times),
     };
     if (setenv("QMM_TEST_DEVICE", "cuda", 1) != 0) return 2;

@@ -89,6 +89,8 @@ static void test_liars(void **state) {
         { "compute=80,lie_mma_k32=1,lie_dp4a=1", ":mma" },
         { "compute=80,lie_ldmatrix=1,lie_dp4a=1", ":mma" },
         { "compute=90,lie_cp_async=1,lie_dp4a=1", ":mma" },
+        { "compute=90,lie_wgmma=1,lie_mma_k16=1", ":wgmma" },
+        { "compute=90,lie_tma=1,lie_mma=1", ":wgmma" },
         { "compute=80,lie_mma=1,lie_dp4a=1", ":dp4a" },
         { "compute=80,lie_dp4a=1", ":dp4a" },
     };

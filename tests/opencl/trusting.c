@@ -14,7 +14,8 @@ qmm_status __wrap_qmm_context_open(const char *device, const qmm_context_options
     const qmm_status status = __real_qmm_context_open(device, options, context);
     if (status != QMM_OK || strcmp(device, "cpu") == 0) return status;
     for (int o = 0; o < QMMI_OPERATION_COUNT; o++)
-        for (int row = 0; row < QMMI_ROWS_MAX; row++) (*context)->trust[o][row] = QMMI_TRUSTED;
+        for (int row = 0; row < QMMI_ROWS_MAX; row++)
+            for (int v = 0; v <= QMMI_VARIANTS_MAX; v++) (*context)->trust[o][row][v] = QMMI_TRUSTED;
     return status;
 }
 

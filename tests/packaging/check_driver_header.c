@@ -18,6 +18,7 @@
 #undef cuMemcpyDtoDAsync
 
 #include "../../cuda/driver.h"
+#include "../../cuda/tensor_map.h"
 
 #define CHECK_CALL(name, version, parameters)                                            \
     _Static_assert(_Generic(&name##version, cu_result(*) parameters: 1, default: 0),     \
@@ -37,6 +38,10 @@ CHECK_TYPE(cu_module, CUmodule);
 CHECK_TYPE(cu_function, CUfunction);
 CHECK_TYPE(cu_stream, CUstream);
 CHECK_TYPE(cu_event, CUevent);
+CHECK_TYPE(cu_tensor_map, CUtensorMap);
+_Static_assert(sizeof(qmmi_cuda_tensor_map) == sizeof(CUtensorMap) &&
+                   _Alignof(qmmi_cuda_tensor_map) >= _Alignof(CUtensorMap),
+               "qmmi_cuda_tensor_map of cuda/tensor_map.h is not as large as CUtensorMap of cuda.h, or less aligned");
 
 #define CHECK_VALUE(ours, theirs) \
     _Static_assert((int)(ours) == (int)(theirs), #ours " of cuda/driver.h is not " #theirs " of cuda.h")
@@ -60,3 +65,12 @@ CHECK_VALUE(CU_EVENT_DEFAULT_FLAGS, CU_EVENT_DEFAULT);
 CHECK_VALUE(CU_EVENT_NO_TIMING_FLAG, CU_EVENT_DISABLE_TIMING);
 CHECK_VALUE(CU_CAPTURE_NONE, CU_STREAM_CAPTURE_STATUS_NONE);
 CHECK_VALUE(CU_CAPTURE_MODE_RELAXED, CU_STREAM_CAPTURE_MODE_RELAXED);
+CHECK_VALUE(CU_TENSOR_UINT8, CU_TENSOR_MAP_DATA_TYPE_UINT8);
+CHECK_VALUE(CU_TENSOR_UINT16, CU_TENSOR_MAP_DATA_TYPE_UINT16);
+CHECK_VALUE(CU_TENSOR_INTERLEAVE_NO, CU_TENSOR_MAP_INTERLEAVE_NONE);
+CHECK_VALUE(CU_TENSOR_SWIZZLE_NO, CU_TENSOR_MAP_SWIZZLE_NONE);
+CHECK_VALUE(CU_TENSOR_SWIZZLE_64_BYTES, CU_TENSOR_MAP_SWIZZLE_64B);
+CHECK_VALUE(CU_TENSOR_SWIZZLE_128_BYTES, CU_TENSOR_MAP_SWIZZLE_128B);
+CHECK_VALUE(CU_TENSOR_PROMOTION_NO, CU_TENSOR_MAP_L2_PROMOTION_NONE);
+CHECK_VALUE(CU_TENSOR_PROMOTION_256_BYTES, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
+CHECK_VALUE(CU_TENSOR_FILL_ZEROS, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);

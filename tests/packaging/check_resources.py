@@ -4,8 +4,10 @@
 
 usage: check_resources.py COMPILER CUDA_FOLDER INCLUDE_FOLDER REPORT_FOLDER IMAGE ...
 
-Prints a table, and fails on a spill, on a stack frame, and where kernels.h, the .cu files and the reports name different
-kernels. COMPILER is a C compiler: it evaluates the launch bounds in the KERNEL lines and the sizes in kernels.h.
+Prints a table, and fails on a spill, on a stack frame, on what ptxas says of wgmma it had to serialize (C7510 and its
+like) or of a setmaxnreg it ignores (C7508), and where kernels.h, the .cu files and the reports name different kernels.
+An IMAGE without a report was not compiled: no architecture of this build is one of its own. COMPILER is a C compiler: it
+evaluates the launch bounds in the KERNEL lines and the sizes in kernels.h.
 """
 import pathlib
 import re
@@ -22,11 +24,12 @@ LIMITS = {"75": (1024, 16, 64 << 10, 0), "80": (2048, 32, 164 << 10, 1024), "86"
           "120": (1536, 24, 100 << 10, 1024), "121": (1536, 24, 100 << 10, 1024)}
 REGISTERS, REGISTER_UNIT = 65536, 256
 
-KERNEL_LINE = re.compile(r"^KERNEL\((\w+),\s*([^,]+),\s*([^,]+),", re.M)
+KERNEL_LINE = re.compile(r"^(?:CLUSTER_)?KERNEL\((\w+),\s*([^,]+),\s*([^,]+),", re.M)
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)a?'")
 FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")
 SHARED = re.compile(r"(\d+) bytes smem")
+WARNING = re.compile(r"\(C75\d\d\).*")
 
 
 def launch_bounds(compiler, cuda, include, images):
@@ -89,10 +92,12 @@ def main():
                 if bounds.get(kernel, (None,))[0] != dynamic.get(kernel, ("none",))[0]]
     print(f"{'kernel':36} {'sm':>4} {'registers':>9} {'static':>7} {'dynamic':>7} {'threads':>7} {'blocks':>6} "
           f"{'threads held':>12} {'stack':>5} {'spilled':>7}")
-    seen = set()
-    for image in images:
+    seen, compiled = set(), [image for image in images if (reports / f"{image}.resources").exists()]
+    for image in compiled:
+        text = (reports / f"{image}.resources").read_text()
+        failures += [f"{image}: {warning}" for warning in sorted(set(WARNING.findall(text)))]
         for kernel, architecture, registers, static, stack, spilled in sorted(
-                read_report((reports / f"{image}.resources").read_text()), key=lambda k: (k[0], int(k[1]))):
+                read_report(text), key=lambda k: (k[0], int(k[1]))):
             seen.add(kernel)
             threads, wanted = bounds.get(kernel, (image, 1024, 1))[1:]
             shared = dynamic.get(kernel, (image, 0))[1]
@@ -101,7 +106,8 @@ def main():
                   f"{share:>10} % {stack:>5} {spilled:>7}")
             if stack or spilled:
                 failures.append(f"{kernel} for sm_{architecture}: {stack} bytes of stack, {spilled} bytes spilled")
-    failures += [f"{kernel} is in no report" for kernel in bounds if kernel not in seen]
+    failures += [f"{kernel} is in no report" for kernel, (image, *_) in bounds.items()
+                 if image in compiled and kernel not in seen]
     for failure in failures:
         print("FAILED:", failure)
     print(f"{len(seen)} kernels, {len(failures)} failures")

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// This file, device.cpp, fiber.cpp and ptx.cpp are built without ThreadSanitizer: their data is shared by fibers that
-// it takes for threads. A kernel's threads are ordered by what CUDA promises and no more, and that is announced here:
-// the launch, barriers, warp barriers, fences. ThreadSanitizer so finds every race of a kernel's threads that a run
-// meets, whatever the order.
+// This file, device.cpp, fiber.cpp, ptx.cpp and those of sm90.h are built without ThreadSanitizer: their data is shared
+// by fibers that it takes for threads. A kernel's threads are ordered by what CUDA promises and no more, and that is
+// announced here: the launch, barriers, warp barriers, fences. ThreadSanitizer so finds every race of a kernel's
+// threads that a run meets, whatever the order.
 #include "block.h"
 
 #include <algorithm>
@@ -16,13 +16,6 @@
 
 #if SIMULATOR_ASAN
 #include <sanitizer/asan_interface.h>
-#endif
-
-#if SIMULATOR_TSAN
-extern "C" void AnnotateIgnoreReadsBegin(const char *, int);
-extern "C" void AnnotateIgnoreReadsEnd(const char *, int);
-extern "C" void AnnotateIgnoreWritesBegin(const char *, int);
-extern "C" void AnnotateIgnoreWritesEnd(const char *, int);
 #endif
 
 #define PER_THREAD __thread __attribute__((tls_model("initial-exec")))
@@ -42,22 +35,6 @@ constexpr unsigned char guard_value = 0xc5;
 // ThreadSanitizer knows 8,000 threads at most.
 [[maybe_unused]] constexpr std::size_t tsan_fibers = 512;
 
-// What happens to shared memory between blocks is no access of theirs.
-struct unseen_by_tsan {
-    unseen_by_tsan() {
-#if SIMULATOR_TSAN
-        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-#endif
-    }
-    ~unseen_by_tsan() {
-#if SIMULATOR_TSAN
-        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-#endif
-    }
-};
-
 std::string print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 std::string print_list(const char *format, va_list arguments) {
@@ -74,6 +51,8 @@ std::string print(const char *format, ...) {
     return text;
 }
 
+} // namespace
+
 // For messages: of the last four. No string, because a thread that fails never comes back to destroy it.
 const char *text_of(place where) {
     static thread_local char texts[4][256];
@@ -83,11 +62,9 @@ const char *text_of(place where) {
     return text;
 }
 
-} // namespace
-
 worker &worker::of_this_thread() {
-    static thread_local worker one;
-    return one;
+    static thread_local const std::unique_ptr<worker> one(new worker); // there is little room for what is static
+    return *one;
 }
 
 worker::~worker() {
@@ -104,12 +81,24 @@ void worker::begin(launch &l) {
     request = &l;
     std::fegetenv(&callers_environment); // a device knows no rounding mode but its own, and keeps subnormals
     std::fesetenv(FE_DFL_ENV);
-    threads.resize(l.threads);
-    for (unsigned i = 0; i < l.threads; i++) threads[i].index = i;
-    warps.resize((l.threads + 31) / 32);
-    turns.resize(l.threads);
-    idle.reserve(l.threads); // on this thread, not on a fiber
-    while (SIMULATOR_TSAN && fibers.size() < std::max<std::size_t>(tsan_fibers, 2 * l.threads))
+    const unsigned together = l.kernel->cluster, total = together * l.threads, block_warps = (l.threads + 31) / 32;
+    threads.resize(total);
+    warps.resize(together * block_warps);
+    blocks.resize(together);
+    for (unsigned rank = 0; rank < together; rank++) {
+        blocks[rank].rank = rank;
+        blocks[rank].threads = &threads[rank * l.threads];
+        blocks[rank].warps = &warps[rank * block_warps];
+        for (unsigned i = 0; i < l.threads; i++) {
+            simulator::thread &t = blocks[rank].threads[i];
+            t.index = i;
+            t.number = rank * l.threads + i;
+            t.home = &blocks[rank];
+        }
+    }
+    turns.resize(total);
+    idle.reserve(total); // on this thread, not on a fiber
+    while (SIMULATOR_TSAN && fibers.size() < std::max<std::size_t>(tsan_fibers, 2 * total))
         fibers.push_back(std::make_unique<fiber>(fiber_entry, (unsigned)fibers.size()));
     blockDim = {l.threads, 1, 1};
     gridDim = {(unsigned)l.blocks, 1, 1};
@@ -132,7 +121,7 @@ void worker::fiber_entry() {
 
 // A fiber that has nothing to do. ThreadSanitizer takes a fiber for a thread: there each thread has its own.
 fiber &worker::free_fiber() {
-    if (SIMULATOR_TSAN) return *fibers[fiber_set + starting->index];
+    if (SIMULATOR_TSAN) return *fibers[fiber_set + starting->number];
     if (idle.empty()) {
         fibers.push_back(std::make_unique<fiber>(fiber_entry, (unsigned)fibers.size()));
         idle.push_back(fibers.back().get());
@@ -145,16 +134,17 @@ fiber &worker::free_fiber() {
 inline void worker::resume(simulator::thread &t) {
     current = &t;
     threadIdx = {t.index, 0, 0};
-    blockIdx = {(unsigned)block, 0, 0};
+    blockIdx = {(unsigned)t.home->index, 0, 0};
 }
 
-inline void worker::make_ready(simulator::thread &t) {
+void worker::make_ready(simulator::thread &t) {
     turns[ready + unstarted] = turns[ready];
     turns[ready++] = &t;
 }
 
 // Takes a thread out of those that can go on or begin; null if there is none.
 inline thread *worker::draw() {
+    if (__builtin_expect(asynchronous.has_work(), 0)) asynchronous.progress(*this);
     const std::size_t choices = ready + unstarted;
     if (choices == 0) return nullptr;
     std::size_t chosen = 0;
@@ -163,7 +153,7 @@ inline thread *worker::draw() {
     } else {
         const bool forward = request->how.order == order::forward;
         for (std::size_t i = 1; i < choices; i++)
-            if ((turns[i]->index < turns[chosen]->index) == forward) chosen = i;
+            if ((turns[i]->number < turns[chosen]->number) == forward) chosen = i;
     }
     simulator::thread *const t = turns[chosen];
     if (chosen < ready) { // the last that is ready fills the gap, and the last of all fills that one's place
@@ -196,6 +186,15 @@ inline __attribute__((always_inline)) void worker::wait() {
     }
 }
 
+void worker::suspend() {
+    wait();
+}
+
+void worker::yield() {
+    make_ready(*current);
+    wait();
+}
+
 void worker::run_threads() {
     for (;;) {
         simulator::thread &self = *starting;
@@ -219,41 +218,49 @@ void worker::run_threads() {
 
 void worker::finish() {
     simulator::thread &self = *current;
-    warp &w = warps[self.index / 32];
+    block &b = *self.home;
+    warp &w = b.warps[self.index / 32];
     const uint32_t bit = 1u << self.index % 32;
     self.exited = true;
     self.on = nullptr;
     exited++;
+    b.exited++;
     w.exited |= bit;
-    if (waiting_at_barrier > 0)
+    if (b.waiting_at_barrier > 0)
         fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {}, "has ended, while %u threads wait for it at __syncthreads (%s)",
-             waiting_at_barrier, text_of(barrier_place));
+             b.waiting_at_barrier, text_of(b.barrier_place));
     for (unsigned lane = 0; lane < 32; lane++)
         if (w.arrived >> lane & 1 && w.arrivals[lane]->mask & bit)
             fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {}, "has ended, while lane %u waits for it at %s (%s)", lane,
                  w.arrivals[lane]->name, text_of(w.arrivals[lane]->where));
+    if (asynchronous.is_used()) asynchronous.check_end(*this);
 }
 
-void worker::run_block(uint64_t index) {
-    block = index;
+void worker::run_cluster(uint64_t index) {
     numbers = random_numbers(request->how.seed ^ random_numbers(request->number << 32 ^ index).next());
     ready = 0;
     unstarted = threads.size();
     for (simulator::thread &t : threads) {
-        turns[t.index] = &t;
+        turns[t.number] = &t;
         t.on = nullptr;
         t.exited = false;
         t.copies.clear();
         t.open_group = 0;
     }
-    for (std::size_t w = 0; w < warps.size(); w++) {
-        const unsigned lanes = std::min(32u, request->threads - (unsigned)w * 32);
-        warps[w] = {};
-        warps[w].lanes = lanes == 32 ? ~0u : (1u << lanes) - 1;
+    for (block &b : blocks) {
+        for (unsigned first = 0; first < request->threads; first += 32) {
+            const unsigned lanes = std::min(32u, request->threads - first);
+            b.warps[first / 32] = {};
+            b.warps[first / 32].lanes = lanes == 32 ? ~0u : (1u << lanes) - 1;
+        }
+        b.index = index * blocks.size() + b.rank;
+        b.waiting_at_barrier = b.exited = 0;
+        b.barriers_passed = 0;
+        poison_shared(b);
     }
-    waiting_at_barrier = exited = 0;
+    exited = 0;
     cancelled = false;
-    poison_shared();
+    if (asynchronous.is_used()) asynchronous.clear();
 
     // Another set than the last block's, so that what races between blocks is seen.
     if (SIMULATOR_TSAN) fiber_set = fiber_set + 2 * threads.size() > fibers.size() ? 0 : fiber_set + threads.size();
@@ -269,31 +276,33 @@ void worker::run_block(uint64_t index) {
 // ---- barriers and collectives ---------------------------------------------------------------------------------------
 
 void worker::synchronize(place where) {
-    if (exited > 0) {
-        const auto gone =
-            std::find_if(threads.begin(), threads.end(), [](const simulator::thread &t) { return t.exited; });
+    block &b = *current->home;
+    const unsigned all = request->threads;
+    if (b.exited > 0) {
+        const auto gone = std::find_if(b.threads, b.threads + all, [](const simulator::thread &t) { return t.exited; });
         fail(CUDA_ERROR_LAUNCH_FAILED, "__syncthreads", where, "thread %u has ended and will not reach it",
              gone->index);
     }
-    if (waiting_at_barrier > 0 && (where.line != barrier_place.line || where.file != barrier_place.file))
+    if (b.waiting_at_barrier > 0 && (where.line != b.barrier_place.line || where.file != b.barrier_place.file))
         fail(CUDA_ERROR_LAUNCH_FAILED, "__syncthreads", where, "%u threads wait at another one (%s)",
-             waiting_at_barrier, text_of(barrier_place));
-    barrier_place = where;
-    const unsigned phase = barrier_phase;
-    announce_release(&barrier_clocks[phase]);
-    if (++waiting_at_barrier == threads.size()) {
-        for (simulator::thread &t : threads) make_ready(t);
-        waiting_at_barrier = 0;
-        barrier_phase ^= 1;
+             b.waiting_at_barrier, text_of(b.barrier_place));
+    b.barrier_place = where;
+    const unsigned phase = b.barrier_phase;
+    announce_release(&b.barrier_clocks[phase]);
+    if (++b.waiting_at_barrier == all) {
+        for (unsigned i = 0; i < all; i++) make_ready(b.threads[i]);
+        b.waiting_at_barrier = 0;
+        b.barrier_phase ^= 1;
+        b.barriers_passed++;
     }
     wait();
-    announce_acquire(&barrier_clocks[phase]);
+    announce_acquire(&b.barrier_clocks[phase]);
 }
 
 void worker::collect(arrival &self) {
     simulator::thread &t = *current;
     const unsigned lane = t.index % 32;
-    warp &w = warps[t.index / 32];
+    warp &w = t.home->warps[t.index / 32];
     if (!(self.mask >> lane & 1))
         fail(CUDA_ERROR_LAUNCH_FAILED, self.name, self.where, "its mask %08x does not name the lane itself", self.mask);
     if (self.mask & ~w.lanes)
@@ -318,14 +327,14 @@ void worker::collect(arrival &self) {
         w.arrived &= ~self.mask;
         w.phase ^= 1;
         for (uint32_t left = self.mask; left; left &= left - 1)
-            make_ready(threads[t.index - lane + (unsigned)__builtin_ctz(left)]);
+            make_ready(t.home->threads[t.index - lane + (unsigned)__builtin_ctz(left)]);
     }
     wait();
 }
 
 // A collective that also orders memory.
 void worker::synchronize_warp(arrival &self) {
-    warp &w = warps[current->index / 32];
+    warp &w = current->home->warps[current->index / 32];
     char *const clock = &w.clocks[w.phase];
     announce_release(clock);
     collect(self);
@@ -333,29 +342,40 @@ void worker::synchronize_warp(arrival &self) {
 }
 
 void worker::report_deadlock() {
-    for (std::size_t w = 0; w < warps.size(); w++)
-        if (const uint32_t arrived = warps[w].arrived) {
-            const unsigned lane = (unsigned)__builtin_ctz(arrived);
-            const arrival &a = *warps[w].arrivals[lane];
-            fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {},
-                 "no thread of the block can go on: thread %u waits at %s (%s) for the lanes %08x, and %u of %u "
-                 "threads at "
-                 "__syncthreads (%s)",
-                 (unsigned)w * 32 + lane, a.name, text_of(a.where), a.mask & ~arrived, waiting_at_barrier,
-                 (unsigned)threads.size(), text_of(barrier_place));
-        }
-    fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {}, "no thread of the block can go on: %u of %u wait at __syncthreads (%s)",
-         waiting_at_barrier, (unsigned)threads.size(), text_of(barrier_place));
+    const block *at_barrier = nullptr;
+    for (const block &b : blocks)
+        if (b.waiting_at_barrier > 0) at_barrier = &b;
+    char elsewhere[700] = "";
+    if (asynchronous.is_used()) asynchronous.describe_waiting(*this, elsewhere, sizeof elsewhere);
+    for (const block &b : blocks)
+        for (unsigned w = 0; w < (request->threads + 31) / 32; w++)
+            if (const uint32_t arrived = b.warps[w].arrived) {
+                const unsigned lane = (unsigned)__builtin_ctz(arrived);
+                const arrival &a = *b.warps[w].arrivals[lane];
+                fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {},
+                     "no thread of the block can go on: thread %u waits at %s (%s) for the lanes %08x, and %u of %u "
+                     "threads at __syncthreads (%s)%s",
+                     w * 32 + lane, a.name, text_of(a.where), a.mask & ~arrived,
+                     at_barrier ? at_barrier->waiting_at_barrier : 0, request->threads,
+                     text_of(at_barrier ? at_barrier->barrier_place : place{}), elsewhere);
+            }
+    if (at_barrier)
+        fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {},
+             "no thread of the block can go on: %u of %u wait at __syncthreads (%s)%s", at_barrier->waiting_at_barrier,
+             request->threads, text_of(at_barrier->barrier_place), elsewhere);
+    fail(CUDA_ERROR_LAUNCH_FAILED, nullptr, {}, "no thread of the block can go on%s", elsewhere);
 }
 
 // ---- failures -------------------------------------------------------------------------------------------------------
 
+std::string worker::location_of(const block &b) const {
+    return print("kernel %s, block %llu", request->kernel->name, (unsigned long long)b.index);
+}
+
 std::string worker::location() const {
-    if (!request) return "";
-    std::string text = print("kernel %s, block %llu", request->kernel->name, (unsigned long long)block);
-    if (current)
-        text += print(", thread %u (warp %u, lane %u)", current->index, current->index / 32, current->index % 32);
-    return text;
+    if (!request || !current) return "";
+    return location_of(*current->home) +
+           print(", thread %u (warp %u, lane %u)", current->index, current->index / 32, current->index % 32);
 }
 
 void worker::fail(int code, const char *name, place where, const char *format, ...) {
@@ -384,7 +404,7 @@ void worker::abandon() {
 // ---- shared memory --------------------------------------------------------------------------------------------------
 
 // Exactly as large as asked for, and no better aligned than its type demands (under ASan than 8 bytes: its unit).
-unsigned char *worker::allocate_shared(const shared_site *site, std::size_t bytes, std::size_t alignment) {
+unsigned char *worker::allocate_shared(block &b, const shared_site *site, std::size_t bytes, std::size_t alignment) {
     const unseen_by_tsan unseen;
     const std::size_t offset = !site ? 0 : SIMULATOR_ASAN ? std::max<std::size_t>(alignment, 8) : alignment;
     void *memory;
@@ -396,62 +416,82 @@ unsigned char *worker::allocate_shared(const shared_site *site, std::size_t byte
 #endif
     std::memset(start + bytes, guard_value, guard_bytes);
     std::memset(start, (int)(numbers.next() | 1), bytes);
-    shared_blocks.push_back({site, static_cast<unsigned char *>(memory), start, bytes});
+    b.shared_blocks.push_back({site, static_cast<unsigned char *>(memory), start, bytes});
     return start;
 }
 
 // New blocks find noise. The first one finds none of the arrays yet, only the dynamic one.
-void worker::poison_shared() {
+void worker::poison_shared(block &b) {
     const unseen_by_tsan unseen;
-    for (const shared_block &s : shared_blocks) std::memset(s.start, (int)(numbers.next() | 1), s.bytes);
-    if (shared_blocks.empty()) {
-        static_shared_bytes = 0;
-        dynamic_start = allocate_shared(nullptr, request->shared_bytes, 1024);
+    for (const shared_block &s : b.shared_blocks) std::memset(s.start, (int)(numbers.next() | 1), s.bytes);
+    if (b.shared_blocks.empty()) {
+        b.static_shared_bytes = 0;
+        b.dynamic_start = allocate_shared(b, nullptr, request->shared_bytes, 1024);
     }
 }
 
 void worker::check_guards() {
-    for (const shared_block &s : shared_blocks)
-        for (std::size_t i = 0; i < guard_bytes; i++)
-            if (s.start[s.bytes + i] != guard_value) {
-                current = nullptr;
-                request->fail(CUDA_ERROR_ILLEGAL_ADDRESS,
-                              location() + print(": shared memory was written %zu bytes past the end of %s (%zu bytes)",
-                                                 i + 1, s.site ? s.site->name : "the dynamic array", s.bytes));
-                return;
-            }
+    for (const block &b : blocks)
+        for (const shared_block &s : b.shared_blocks)
+            for (std::size_t i = 0; i < guard_bytes; i++)
+                if (s.start[s.bytes + i] != guard_value) {
+                    request->fail(CUDA_ERROR_ILLEGAL_ADDRESS,
+                                  location_of(b) +
+                                      print(": shared memory was written %zu bytes past the end of %s (%zu bytes)",
+                                            i + 1, s.name(), s.bytes));
+                    return;
+                }
 }
 
 void worker::release_shared() {
     const unseen_by_tsan unseen;
-    for (const shared_block &s : shared_blocks) {
+    for (block &b : blocks) {
+        for (const shared_block &s : b.shared_blocks) {
 #if SIMULATOR_ASAN
-        ASAN_UNPOISON_MEMORY_REGION(s.memory, (std::size_t)(s.start - s.memory));
+            ASAN_UNPOISON_MEMORY_REGION(s.memory, (std::size_t)(s.start - s.memory));
 #endif
-        std::free(s.memory);
+            std::free(s.memory);
+        }
+        b.shared_blocks.clear();
     }
-    shared_blocks.clear();
 }
 
 void *worker::shared(const shared_site &site) {
-    for (const shared_block &s : shared_blocks)
+    return shared(*current->home, site);
+}
+
+void *worker::shared(block &b, const shared_site &site) {
+    for (const shared_block &s : b.shared_blocks)
         if (s.site == &site) return s.start;
-    static_shared_bytes += site.bytes;
-    if (static_shared_bytes > request->how.static_shared_limit ||
-        static_shared_bytes + request->shared_bytes > request->how.shared_limit)
+    b.static_shared_bytes += site.bytes;
+    if (b.static_shared_bytes > request->how.static_shared_limit ||
+        b.static_shared_bytes + request->shared_bytes > request->how.shared_limit)
         fail(CUDA_ERROR_INVALID_VALUE, site.name, site.where,
              "%zu bytes of static shared memory, and %zu dynamic ones, are more "
              "than a block has",
-             static_shared_bytes, request->shared_bytes);
-    return allocate_shared(&site, site.bytes, site.alignment);
+             b.static_shared_bytes, request->shared_bytes);
+    return allocate_shared(b, &site, site.bytes, site.alignment);
+}
+
+const shared_block *worker::array_of(const void *address, std::size_t bytes) const {
+    const unsigned char *const first = static_cast<const unsigned char *>(address);
+    for (const shared_block &s : current->home->shared_blocks)
+        if (first >= s.start && first <= s.start + s.bytes && bytes <= (std::size_t)(s.start + s.bytes - first))
+            return &s;
+    return nullptr;
 }
 
 bool worker::is_shared(const void *address, std::size_t bytes) const {
-    const unsigned char *const first = static_cast<const unsigned char *>(address);
-    for (const shared_block &s : shared_blocks)
-        if (first >= s.start && first <= s.start + s.bytes && bytes <= (std::size_t)(s.start + s.bytes - first))
-            return true;
-    return false;
+    return array_of(address, bytes) != nullptr;
+}
+
+// An array that the other block has not come to yet is there all the same, with noise in it.
+unsigned char *worker::in_block(unsigned rank, const void *address) {
+    const shared_block *const mine = array_of(address, 0);
+    if (!mine) return nullptr;
+    const std::ptrdiff_t offset = static_cast<const unsigned char *>(address) - mine->start;
+    void *const theirs = mine->site ? shared(blocks[rank], *mine->site) : blocks[rank].dynamic_start;
+    return static_cast<unsigned char *>(theirs) + offset;
 }
 
 } // namespace simulator

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The threads of one block, as fibers on one OS thread.
+// The threads of one block, or of the blocks of one cluster, as fibers on one OS thread.
 //
 // A thread runs until it reaches a point where the device may make it wait: a barrier, a collective of its warp. There
 // the next one is drawn among all that can go on and all that have not begun, so each such point sees another order,
@@ -15,6 +15,7 @@
 
 #include "fiber.h"
 #include "launch.h"
+#include "sm90.h"
 
 namespace simulator {
 
@@ -34,8 +35,12 @@ struct async_copy {
     uint64_t group;
 };
 
+struct block;
+
 struct thread {
-    unsigned index = 0;
+    unsigned index = 0;  // in its block
+    unsigned number = 0; // in its cluster
+    block *home = nullptr;
     fiber *on = nullptr;
     bool exited = false;
     std::vector<async_copy> copies;
@@ -54,6 +59,24 @@ struct shared_block {
     const shared_site *site; // null: the dynamic one
     unsigned char *memory, *start;
     std::size_t bytes;
+
+    const char *name() const { return site ? site->name : "the dynamic array"; }
+};
+
+// One of the blocks of a cluster: for most kernels the only one.
+struct block {
+    uint64_t index = 0; // in the grid
+    unsigned rank = 0;  // in the cluster
+    thread *threads = nullptr;
+    warp *warps = nullptr;
+    unsigned waiting_at_barrier = 0, exited = 0;
+    place barrier_place = {};
+    unsigned barrier_phase = 0;
+    uint64_t barriers_passed = 0;
+    char barrier_clocks[2]; // what ThreadSanitizer knows the barrier by; of two in turn, since some are still leaving
+    std::vector<shared_block> shared_blocks;
+    std::size_t static_shared_bytes = 0;
+    unsigned char *dynamic_start = nullptr;
 };
 
 class random_numbers {
@@ -79,8 +102,8 @@ public:
     static worker &of_this_thread();
     ~worker();
 
-    void begin(launch &); // then run_block for some blocks, then end
-    void run_block(uint64_t block);
+    void begin(launch &); // then run_cluster for some clusters, then end
+    void run_cluster(uint64_t cluster);
     void end();
 
     // For the functions of the device: called on a thread's fiber.
@@ -90,14 +113,28 @@ public:
     void collect(arrival &);
     void synchronize_warp(arrival &);
     void *shared(const shared_site &);
-    unsigned char *dynamic_shared() const { return dynamic_start; }
-    bool is_shared(const void *address, std::size_t bytes) const;
+    unsigned char *dynamic_shared() const { return current->home->dynamic_start; }
+    bool is_shared(const void *address, std::size_t bytes) const; // of the block
+    // The array of shared memory of the running thread's block that these bytes are in; null if in none.
+    const shared_block *array_of(const void *address, std::size_t bytes) const;
+    // The same place in the shared memory of another block of the cluster.
+    unsigned char *in_block(unsigned rank, const void *address);
     [[noreturn]] void fail(int code, const char *name, place, const char *format, ...)
         __attribute__((format(printf, 5, 6)));
     simulator::thread &thread() { return *current; }
     const execution &how() const { return request->how; }
+    const launch &what() const { return *request; }
     random_numbers &random() { return numbers; }
     std::string location() const; // which kernel, block and thread is running
+
+    // For what has its own ways of waiting: sm90.h.
+    sm90 &async() { return asynchronous.is_used() ? asynchronous : asynchronous.use(*this); }
+    std::vector<block> &cluster() { return blocks; }
+    std::vector<simulator::thread> &all_threads() { return threads; }
+    void make_ready(simulator::thread &); // has been waiting
+    void suspend();                       // until somebody makes the running thread ready
+    bool anybody_can_go_on() const { return ready + unstarted > 0; }
+    void yield();                         // lets others go on
 
 private:
     worker() = default;
@@ -107,13 +144,14 @@ private:
     void wait();
     void go_on(simulator::thread *next);
     simulator::thread *draw();
-    void make_ready(simulator::thread &);
     void finish();
     fiber &free_fiber();
     [[noreturn]] void report_deadlock();
     [[noreturn]] void abandon();
-    unsigned char *allocate_shared(const shared_site *, std::size_t bytes, std::size_t alignment);
-    void poison_shared();
+    std::string location_of(const block &) const;
+    void *shared(block &, const shared_site &);
+    unsigned char *allocate_shared(block &, const shared_site *, std::size_t bytes, std::size_t alignment);
+    void poison_shared(block &);
     void check_guards();
     void release_shared();
 
@@ -125,22 +163,17 @@ private:
 
     launch *request = nullptr;
     std::fenv_t callers_environment;
-    uint64_t block = 0;
+    std::vector<block> blocks; // of the cluster; the threads and warps of one are side by side
     std::vector<simulator::thread> threads;
     std::vector<warp> warps;
     // Threads that can go on or begin: those of the first `ready` have a fiber, the others have not begun.
     std::vector<simulator::thread *> turns;
     std::size_t ready = 0, unstarted = 0;
     simulator::thread *current = nullptr, *starting = nullptr;
-    unsigned waiting_at_barrier = 0, exited = 0;
-    place barrier_place = {};
-    unsigned barrier_phase = 0;
-    char barrier_clocks[2]; // what ThreadSanitizer knows the barrier by; of two in turn, since some are still leaving
+    std::size_t exited = 0; // of all threads
     bool cancelled = false;
-    std::vector<shared_block> shared_blocks;
-    std::size_t static_shared_bytes = 0;
-    unsigned char *dynamic_start = nullptr;
     random_numbers numbers;
+    sm90 asynchronous;
 };
 
 } // namespace simulator

@@ -131,6 +131,11 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
         if (!parameters || !parameters[0] || grid_x < 1 || grid_x > 2147483647u || block_x < 1 ||
             block_x > f->kernel->max_threads || shared_bytes > (unsigned)f->max_dynamic_bytes)
             return CUDA_ERROR_INVALID_VALUE;
+        if (grid_x % f->kernel->cluster != 0) {
+            d.report(std::string("cuLaunchKernel of ") + f->kernel->name + ": a grid of " + std::to_string(grid_x) +
+                     " blocks cannot be divided into clusters of " + std::to_string(f->kernel->cluster));
+            return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+        }
         std::size_t offset;
         if (!d.set.host_addresses && d.names_host_memory(parameters[0], f->kernel->argument_bytes, &offset)) {
             d.report(std::string("cuLaunchKernel of ") + f->kernel->name +
@@ -144,8 +149,8 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
         if (fails) return d.enqueue(s, {"kernel", [failure] { return failure; }});
 
         // The kernel's argument, exactly as large as its type, so that nothing behind it can be read unseen.
-        const std::shared_ptr<void> arguments(::operator new(f->kernel->argument_bytes, std::align_val_t(64)),
-                                              [](void *p) { ::operator delete(p, std::align_val_t(64)); });
+        const std::shared_ptr<void> arguments(::operator new(f->kernel->argument_bytes, std::align_val_t(128)),
+                                              [](void *p) { ::operator delete(p, std::align_val_t(128)); });
         std::memcpy(arguments.get(), parameters[0], f->kernel->argument_bytes);
         return d.enqueue(s, {"kernel", [&d, f, grid_x, block_x, shared_bytes, arguments] {
             return run_kernel(d, *f, grid_x, block_x, shared_bytes, arguments.get());

@@ -125,6 +125,10 @@ struct CUevent_st;
 struct CUgraph_st;
 struct CUgraphExec_st;
 
+struct alignas(64) CUtensorMap {
+    uint64_t opaque[16];
+};
+
 typedef int CUdevice;
 typedef unsigned long long CUdeviceptr;
 typedef CUctx_st *CUcontext;
@@ -163,7 +167,25 @@ enum {
     CU_POINTER_ATTRIBUTE_RANGE_START_ADDR = 11,
     CU_POINTER_ATTRIBUTE_RANGE_SIZE = 12,
     CU_MEMORYTYPE_HOST = 1,
-    CU_MEMORYTYPE_DEVICE = 2
+    CU_MEMORYTYPE_DEVICE = 2,
+
+    CU_TENSOR_MAP_DATA_TYPE_UINT8 = 0,
+    CU_TENSOR_MAP_DATA_TYPE_UINT16 = 1,
+    CU_TENSOR_MAP_DATA_TYPE_UINT32 = 2,
+    CU_TENSOR_MAP_DATA_TYPE_INT32 = 3,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT16 = 6,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT32 = 7,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT64 = 8,
+    CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 = 9,
+    CU_TENSOR_MAP_DATA_TYPE_16U6_ALIGN16B = 15,
+    CU_TENSOR_MAP_INTERLEAVE_NONE = 0,
+    CU_TENSOR_MAP_INTERLEAVE_32B = 2,
+    CU_TENSOR_MAP_SWIZZLE_NONE = 0,
+    CU_TENSOR_MAP_SWIZZLE_64B = 2,
+    CU_TENSOR_MAP_SWIZZLE_128B = 3,
+    CU_TENSOR_MAP_L2_PROMOTION_NONE = 0,
+    CU_TENSOR_MAP_L2_PROMOTION_L2_256B = 3,
+    CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0
 };
 
 #define SIMULATOR_EXPORT extern "C" __attribute__((visibility("default")))
@@ -195,6 +217,10 @@ SIMULATOR_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, u
                                          unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                                          CUstream stream, void **parameters, void **extra);
 SIMULATOR_EXPORT CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *data);
+SIMULATOR_EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap *map, int type, unsigned rank, void *base,
+                                                 const uint64_t *dims, const uint64_t *strides, const uint32_t *box,
+                                                 const uint32_t *element_strides, int interleave, int swizzle,
+                                                 int promotion, int fill);
 SIMULATOR_EXPORT CUresult cuMemGetInfo_v2(std::size_t *free, std::size_t *total);
 SIMULATOR_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr *memory, std::size_t bytes);
 SIMULATOR_EXPORT CUresult cuMemFree_v2(CUdeviceptr memory);

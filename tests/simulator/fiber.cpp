@@ -14,8 +14,12 @@
 #if SIMULATOR_TSAN
 #include <sanitizer/tsan_interface.h>
 
-extern "C" void __tsan_read1(void *);
-extern "C" void __tsan_write1(void *);
+extern "C" void __tsan_read_range(void *, unsigned long);
+extern "C" void __tsan_write_range(void *, unsigned long);
+extern "C" void AnnotateIgnoreReadsBegin(const char *, int);
+extern "C" void AnnotateIgnoreReadsEnd(const char *, int);
+extern "C" void AnnotateIgnoreWritesBegin(const char *, int);
+extern "C" void AnnotateIgnoreWritesEnd(const char *, int);
 #endif
 
 namespace simulator {
@@ -42,11 +46,21 @@ void announce_acquire(void *object) {
 }
 
 void announce_read(const void *memory, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; i++) __tsan_read1(static_cast<char *>(const_cast<void *>(memory)) + i);
+    if (bytes > 0) __tsan_read_range(const_cast<void *>(memory), bytes);
 }
 
 void announce_write(void *memory, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; i++) __tsan_write1(static_cast<char *>(memory) + i);
+    if (bytes > 0) __tsan_write_range(memory, bytes);
+}
+
+unseen_by_tsan::unseen_by_tsan() {
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+unseen_by_tsan::~unseen_by_tsan() {
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 }
 #endif
 

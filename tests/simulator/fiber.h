@@ -83,7 +83,19 @@ void announce_release(void *object);
 void announce_acquire(void *object);
 void announce_read(const void *memory, std::size_t bytes);
 void announce_write(void *memory, std::size_t bytes);
+
+// While one exists, what this thread does is no access of the kernel's.
+class unseen_by_tsan {
+public:
+    unseen_by_tsan();
+    ~unseen_by_tsan();
+    unseen_by_tsan(const unseen_by_tsan &) = delete;
+    unseen_by_tsan &operator=(const unseen_by_tsan &) = delete;
+};
 #else
+struct unseen_by_tsan {
+    unseen_by_tsan() {}
+};
 inline void announce_release(void *) {}
 inline void announce_acquire(void *) {}
 inline void announce_read(const void *, std::size_t) {}

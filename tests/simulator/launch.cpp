@@ -19,7 +19,7 @@ namespace {
 
 const kernel *first_kernel; // the list that the registrations make; zero before any of them runs
 
-// ---- which block comes when -----------------------------------------------------------------------------------------
+// ---- which cluster comes when ---------------------------------------------------------------------------------------
 
 uint64_t greatest_common_divisor(uint64_t a, uint64_t b) {
     while (b) {
@@ -30,32 +30,35 @@ uint64_t greatest_common_divisor(uint64_t a, uint64_t b) {
     return a;
 }
 
-// index -> (index * factor + shift) mod blocks: another order for each launch, without a table.
-class block_order {
+// index -> (index * factor + shift) mod clusters: another order for each launch, without a table. The clusters of most
+// kernels are of one block.
+class cluster_order {
 public:
-    block_order(const launch &l) : blocks(l.blocks), order(l.how.order) {
+    cluster_order(const launch &l) : clusters(l.blocks / l.kernel->cluster), order(l.how.order) {
         random_numbers random(l.how.seed + l.number);
-        shift = random.next() % blocks;
-        do factor = random.next() % blocks;
-        while (greatest_common_divisor(factor, blocks) != 1);
+        shift = random.next() % clusters;
+        do factor = random.next() % clusters;
+        while (greatest_common_divisor(factor, clusters) != 1);
     }
+
+    uint64_t count() const { return clusters; }
 
     uint64_t operator[](uint64_t index) const {
         if (order == order::forward) return index;
-        if (order == order::reverse) return blocks - 1 - index;
-        return (index * factor + shift) % blocks; // blocks < 2^31: no overflow
+        if (order == order::reverse) return clusters - 1 - index;
+        return (index * factor + shift) % clusters; // clusters < 2^31: no overflow
     }
 
 private:
-    uint64_t blocks, factor, shift;
+    uint64_t clusters, factor, shift;
     simulator::order order;
 };
 
 struct share {
-    explicit share(launch &l) : what(l), blocks(l) {}
+    explicit share(launch &l) : what(l), clusters(l) {}
 
     launch &what;
-    block_order blocks;
+    cluster_order clusters;
     std::atomic<uint64_t> next{0};
 
     void work() {
@@ -63,8 +66,8 @@ struct share {
         w.begin(what);
         for (;;) {
             const uint64_t index = next++;
-            if (index >= what.blocks || what.failed) break;
-            w.run_block(blocks[index]);
+            if (index >= clusters.count() || what.failed) break;
+            w.run_cluster(clusters[index]);
         }
         w.end();
     }
@@ -138,9 +141,10 @@ unsigned cores() {
 
 } // namespace
 
-kernel::kernel(const char *n, unsigned threads, std::size_t bytes,
+kernel::kernel(const char *n, unsigned threads, unsigned blocks, unsigned together, std::size_t bytes,
                void (*function)(const void *)) noexcept
-: name(n), max_threads(threads), argument_bytes(bytes), run(function), next(first_kernel) {
+: name(n), max_threads(threads), resident(blocks), cluster(together), argument_bytes(bytes), run(function),
+  next(first_kernel) {
     first_kernel = this;
 }
 
@@ -171,9 +175,9 @@ void run(launch &l) {
     bool worth_it = false;
     while (!l.failed && !worth_it) {
         const uint64_t index = s.next++;
-        if (index >= l.blocks) break;
-        w.run_block(s.blocks[index]);
-        worth_it = workers > 1 && l.blocks - index > 1 &&
+        if (index >= s.clusters.count()) break;
+        w.run_cluster(s.clusters[index]);
+        worth_it = workers > 1 && s.clusters.count() - index > 1 &&
                    std::chrono::steady_clock::now() - start > std::chrono::microseconds(50);
     }
     w.end();

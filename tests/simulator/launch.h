@@ -18,7 +18,15 @@ namespace simulator {
 enum class order { random, forward, reverse };
 
 // What the device's instructions get wrong on purpose.
-enum lie : unsigned { lie_dp4a = 1, lie_mma_k16 = 2, lie_mma_k32 = 4, lie_ldmatrix = 8, lie_cp_async = 16 };
+enum lie : unsigned {
+    lie_dp4a = 1,
+    lie_mma_k16 = 2,
+    lie_mma_k32 = 4,
+    lie_ldmatrix = 8,
+    lie_cp_async = 16,
+    lie_wgmma = 32,
+    lie_tma = 64
+};
 
 // How kernels are executed; options.h.
 struct execution {

@@ -91,7 +91,8 @@ execution options::execution() const {
     how.capability = (int)(executes ? executes : compute);
     how.lies = (lie_dp4a ? lie::lie_dp4a : 0u) | (lie_mma || lie_mma_k16 ? lie::lie_mma_k16 : 0u) |
                (lie_mma || lie_mma_k32 ? lie::lie_mma_k32 : 0u) | (lie_ldmatrix ? lie::lie_ldmatrix : 0u) |
-               (lie_cp_async ? lie::lie_cp_async : 0u);
+               (lie_cp_async ? lie::lie_cp_async : 0u) | (lie_wgmma ? lie::lie_wgmma : 0u) |
+               (lie_tma ? lie::lie_tma : 0u);
     how.order = (simulator::order)order;
     how.seed = (uint64_t)seed;
     how.workers = (unsigned)workers;

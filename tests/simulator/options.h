@@ -42,6 +42,8 @@ namespace simulator {
     X(lie_mma_k32, 0, 0, 1)                         \
     X(lie_ldmatrix, 0, 0, 1)                        \
     X(lie_cp_async, 0, 0, 1)                        \
+    X(lie_wgmma, 0, 0, 1)                           \
+    X(lie_tma, 0, 0, 1)                             \
     X(host_addresses, 1, 0, 1)
 
 #define SIMULATOR_COUNTERS(X)                                                                                       \

@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "../../host/numerics.h"
 #include "block.h"
 #include "driver_api.h"
 
@@ -128,6 +129,24 @@ int dp4a(int a, int b, int c, place where) {
     require(w, 61, "dp4a", where);
     uint32_t sum = (uint32_t)c;
     for (unsigned i = 0; i < 4; i++) sum += (uint32_t)(byte_of((uint32_t)a, i) * byte_of((uint32_t)b, i));
+    if (w.how().lies & lie_dp4a) sum ^= 1;
+    return (int)sum;
+}
+
+// A NaN may have other bits on the device, which are not promised.
+uint32_t cvt_f16x2(float low, float high) {
+    return qmmn_f32_to_f16(low) | qmmn_f32_to_f16(high) << 16;
+}
+
+uint32_t cvt_bf16x2(float low, float high) {
+    return qmmn_f32_to_bf16(low) | qmmn_f32_to_bf16(high) << 16;
+}
+
+int dp4a_u8_s8(uint32_t a, int b, int c, place where) {
+    worker &w = worker::here();
+    require(w, 61, "dp4a", where);
+    uint32_t sum = (uint32_t)c;
+    for (unsigned i = 0; i < 4; i++) sum += (uint32_t)((int)(uint8_t)(a >> 8 * i) * byte_of((uint32_t)b, i));
     if (w.how().lies & lie_dp4a) sum ^= 1;
     return (int)sum;
 }

@@ -44,11 +44,13 @@ struct place {
 };
 
 struct kernel {
-    kernel(const char *name, unsigned max_threads, size_t argument_bytes,
+    kernel(const char *name, unsigned max_threads, unsigned resident, unsigned cluster, size_t argument_bytes,
            void (*run)(const void *arguments)) noexcept;
 
     const char *name;
     unsigned max_threads;
+    unsigned resident; /* blocks of so many threads for which a multiprocessor must have registers */
+    unsigned cluster;  /* blocks that run together */
     size_t argument_bytes;
     void (*run)(const void *arguments);
     const kernel *next;
@@ -81,12 +83,17 @@ inline void require_alignment(const char *what, const void *pointer, size_t alig
 
 } /* namespace simulator */
 
-#define KERNEL(name, threads, blocks, arguments, parameter)                                                       \
+#define KERNEL(name, threads, blocks, arguments, parameter) \
+    CLUSTER_KERNEL(name, threads, blocks, 1, arguments, parameter)
+
+#define CLUSTER_KERNEL(name, threads, blocks, cluster, arguments, parameter)                                      \
     static_assert(sizeof(arguments) <= 4000, "a kernel's argument is at most 4000 bytes");                        \
     static_assert(std::is_trivially_copyable<arguments>::value, "a kernel's argument is copied as bytes");        \
+    static_assert(alignof(arguments) <= 128, "a kernel's argument is aligned to 128 bytes");                      \
     static_assert((threads) >= 1 && (threads) <= 1024 && (blocks) >= 1, "a block has 1 to 1024 threads");         \
+    static_assert((cluster) >= 1 && (cluster) <= 8, "a cluster has 1 to 8 blocks on every device that has any");  \
     void name(const arguments &parameter);                                                                        \
-    const simulator::kernel name##_registered(#name, threads, sizeof(arguments),                        \
+    const simulator::kernel name##_registered(#name, threads, blocks, cluster, sizeof(arguments),                 \
                                               [](const void *p) { name(*static_cast<const arguments *>(p)); });   \
     void name(const arguments &parameter)
 

@@ -27,7 +27,8 @@
  *                  fail_launch=0        the n-th kernel launch gives
  *                  fail_launch_error=719  a sticky one when the kernel runs, any other from the call
  *                  sticky=0             what every call gives from now on
- *   lies           lie_dp4a=0, lie_mma=0 (both shapes), lie_mma_k16=0, lie_mma_k32=0, lie_ldmatrix=0, lie_cp_async=0
+ *   lies           lie_dp4a=0, lie_mma=0 (both shapes), lie_mma_k16=0, lie_mma_k32=0, lie_ldmatrix=0, lie_cp_async=0,
+ *                  lie_wgmma=0, lie_tma=0 (loads and stores)
  *                                       1: the instruction gives a wrong result
  *   reset=1        all counters, failures and the sticky error back to those of a new process; refused (nonzero) while
  *                  anything is live

@@ -160,11 +160,16 @@ void test_dp4a(void **) {
             }
     const int n = (int)in.size() / 3;
     assert_int_equal(n, 4 * 65536);
-    const std::vector<int> out = run_one("dp4a_kernel", 64, 256, 0, n, in, (size_t)n);
-    for (size_t i = 0; i < (size_t)n; i++) {
-        int64_t sum = in[3 * i + 2];
-        for (int lane = 0; lane < 4; lane++) sum += byte_of(in[3 * i], lane) * byte_of(in[3 * i + 1], lane);
-        if (out[i] != (int)(uint32_t)(uint64_t)sum) fail_msg("product %zu", i);
+    for (int way = 0; way <= 1; way++) {
+        const std::vector<int> out = run_one("dp4a_kernel", 64, 256, way, n, in, (size_t)n);
+        for (size_t i = 0; i < (size_t)n; i++) {
+            int64_t sum = in[3 * i + 2];
+            for (int lane = 0; lane < 4; lane++) {
+                const int a = byte_of(in[3 * i], lane);
+                sum += (way == 1 ? a & 0xff : a) * byte_of(in[3 * i + 1], lane);
+            }
+            if (out[i] != (int)(uint32_t)(uint64_t)sum) fail_msg("product %zu", i);
+        }
     }
 }
 

@@ -492,7 +492,7 @@ void test_memory_of_the_other_side(void **) {
     const CUdeviceptr a = s.device_memory(count_up(n));
     const std::vector<int> host = count_up(n);
     qmm_simulator_set("host_addresses", 0);
-    assert_int_equal(s.queue("add_kernel", 2, 256, 0, { as_pointer(a), host.data(), (int)n, 1 }),
+    assert_int_equal(s.queue("add_kernel", 2, 256, 0, test_arguments{as_pointer(a), host.data(), (int)n, 1}),
                      CUDA_ERROR_INVALID_VALUE);
     assert_non_null(strstr(qmm_simulator_report(), "the argument holds a host address, at byte 8"));
     if (!rig::has_asan) return;

@@ -68,26 +68,14 @@ CUfunction session::function(const char *kernel) {
     return f;
 }
 
-CUresult session::queue(const char *kernel, unsigned blocks, unsigned threads, unsigned shared_bytes,
-                        const test_arguments &arguments) {
-    test_arguments copy = arguments;
-    void *parameters[] = {&copy};
-    return cuLaunchKernel(function(kernel), blocks, 1, 1, threads, 1, 1, shared_bytes, stream, parameters, nullptr);
-}
-
-CUresult session::run(const char *kernel, unsigned blocks, unsigned threads, unsigned shared_bytes,
-                      const test_arguments &arguments) {
-    const CUresult result = queue(kernel, blocks, threads, shared_bytes, arguments);
-    return result ? result : cuStreamSynchronize(stream);
-}
-
 CUresult run(const char *kernel, unsigned blocks, unsigned threads, unsigned shared_bytes, int way, int n,
              const std::vector<int> &in, std::vector<int> *out,
              const std::vector<std::pair<std::string, long long>> &options) {
     session s(options);
     const CUdeviceptr source = s.device_memory(in), target = s.device_memory(*out);
     const CUresult result =
-        s.run(kernel, blocks, threads, shared_bytes, { as_pointer(target), as_pointer(source), n, way });
+        s.run(kernel, blocks, threads, shared_bytes,
+              test_arguments{as_pointer(target), as_pointer(source), n, way});
     if (result == CUDA_SUCCESS) *out = s.contents(target, out->size());
     return result;
 }

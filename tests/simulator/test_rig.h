@@ -34,10 +34,19 @@ public:
     std::vector<int> contents(CUdeviceptr memory, std::size_t count);
 
     CUfunction function(const char *kernel);
+    template <typename ARGUMENTS>
     CUresult queue(const char *kernel, unsigned blocks, unsigned threads, unsigned shared_bytes,
-                   const test_arguments &);
-    // Also waits.
-    CUresult run(const char *kernel, unsigned blocks, unsigned threads, unsigned shared_bytes, const test_arguments &);
+                   const ARGUMENTS &arguments) {
+        ARGUMENTS copy = arguments;
+        void *parameters[] = {&copy};
+        return cuLaunchKernel(function(kernel), blocks, 1, 1, threads, 1, 1, shared_bytes, stream, parameters, nullptr);
+    }
+    template <typename ARGUMENTS> // also waits
+    CUresult run(const char *kernel, unsigned blocks, unsigned threads, unsigned shared_bytes,
+                 const ARGUMENTS &arguments) {
+        const CUresult result = queue(kernel, blocks, threads, shared_bytes, arguments);
+        return result ? result : cuStreamSynchronize(stream);
+    }
 
     CUstream stream = nullptr;
     CUmodule module = nullptr;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one argument of the tests' own kernels. */
+ * The arguments of the tests' own kernels. */
 #ifndef QMM_SIMULATOR_TEST_ARGUMENTS_H
 #define QMM_SIMULATOR_TEST_ARGUMENTS_H
+
+#include "../../../cuda/tensor_map.h"
 
 typedef struct test_arguments {
     int *out;
@@ -10,5 +12,14 @@ typedef struct test_arguments {
     int n;
     int way; /* which of the things that the kernel can do, right or wrong */
 } test_arguments;
+
+/* Of those in sm90.cu. */
+typedef struct sm90_arguments {
+    qmmi_cuda_tensor_map a, b, c;
+    int *out;
+    const int *in;
+    int n, way;
+    int x, y, z; /* of a box */
+} sm90_arguments;
 
 #endif

@@ -81,10 +81,11 @@ KERNEL(integer_kernel, 1, 1, test_arguments, p) {
     __stcs((int2 *)(p.out + 6), make_int2(v.w, v.z));
 }
 
-/* out[i] = dp4a(in[3i], in[3i + 1], in[3i + 2]) */
+/* out[i] = dp4a(in[3i], in[3i + 1], in[3i + 2]); way 1: the first is unsigned */
 KERNEL(dp4a_kernel, 256, 1, test_arguments, p) {
     for (int i = (int)(blockIdx.x * 256 + threadIdx.x); i < p.n; i += (int)gridDim.x * 256)
-        p.out[i] = ptx_dp4a(p.in[3 * i], p.in[3 * i + 1], p.in[3 * i + 2]);
+        p.out[i] = p.way == 1 ? ptx_dp4a_u8_s8((unsigned)p.in[3 * i], p.in[3 * i + 1], p.in[3 * i + 2])
+                              : ptx_dp4a(p.in[3 * i], p.in[3 * i + 1], p.in[3 * i + 2]);
 }
 
 /* Registers of one mma for each of n blocks of 32 threads: in and out are [block][register][lane], in order a, b, d. */
