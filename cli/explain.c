@@ -88,7 +88,7 @@ static void print_choice(const qmm_matmul_plan_info *p) {
     }
     if (p->tile[0] && !p->variant[0]) printf(", tile %s", p->tile);
     if (p->split_tiles > 0)
-        printf(", K of %lld tiles shared by %lld blocks", (long long)p->split_tiles, (long long)p->split_blocks);
+        printf(", K of %lld tiles shared by %lld blocks or clusters", (long long)p->split_tiles, (long long)p->split_blocks);
     putchar('\n');
 }
 

@@ -27,12 +27,19 @@ static bool has_the_type(const qmmi_matmul_problem *p, const qmmi_operand *o, co
     return o->type == QMM_S8 || (o == &p->a && o->type == QMM_U8 && shape->direct_u8 && p->k <= UNSIGNED_K_LIMIT);
 }
 
+/* Of a tensor map, each stride is a multiple of the one before, and no less than what that one steps over (CUDA driver API,
+ * cuTensorMapEncodeTiled). */
+static bool steps_of_map(const qmmi_operand *o, int64_t outer, int64_t k) {
+    const int64_t row = outer > 1 ? o->outer_stride : k;
+    return o->batch_stride == 0 || (o->batch_stride >= outer * row && (outer == 1 || o->batch_stride % row == 0));
+}
+
 /* rows: how many the canonical form has of the `outer`. */
 static bool is_direct(const qmmi_matmul_problem *p, const qmmi_operand *o, int64_t outer, int64_t rows,
                       const qmmi_cuda_matmul_shape *shape) {
     if (!is_multiple_of_16(o->memory, o->offset, outer, o) || rows != outer) return false;
     if (shape->multiple && !o->packed && p->k % shape->multiple != 0) return false;
-    if (shape->maps && outer > 1 && o->batch_stride % o->outer_stride != 0) return false;
+    if (shape->maps && !steps_of_map(o, outer, p->k)) return false;
     if (!o->packed) return has_the_type(p, o, shape) && (o->k_stride == 1 || p->k == 1) && qmmi_groups_lie_direct(p);
     return (qmm_type_bits(o->type) == 8 || shape->packed_4bit) &&
            (qmmi_packed_group(p) == p->group_size || qmmi_groups_lie_direct(p));

@@ -20,7 +20,7 @@ typedef struct qmmi_cuda_matmul_shape {
     int32_t arrivals;                  /* parts of a tile that are finished apart: counters, where K is shared */
     bool packed_4bit;                  /* reads packed 4-bit weights as they are; else they are unpacked before */
     bool direct_u8;                    /* multiplies an A of u8 as it is */
-    bool maps;                         /* reads by tensor maps, which step to the next matrix by whole rows */
+    bool maps;                         /* reads by tensor maps, whose matrices do not lie in one another */
     bool splits;                       /* can do a part of a tile: has the partial path of matmul_tile.cuh */
     int32_t multiple;                  /* 0, or what a library asks of B's rows and of all rows' readable bytes: to be
                                         * multiples of this. Rows of B beyond N are zeros */

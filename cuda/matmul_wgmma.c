@@ -138,7 +138,7 @@ static uint64_t hash_of(const qmmi_cuda_wgmma_pick *key) {
     return ((((uint64_t)key->m * odd + (uint64_t)key->n) * odd + (uint64_t)key->k) * odd + key->kinds) * odd >> 32;
 }
 
-/* Ten estimates take as long as all else that a call does on the host, so they are kept. */
+/* A choice takes an estimate of every tile, several times in each call on the host: so choices are kept. */
 int qmmi_cuda_matmul_wgmma_picks(const qmm_context *context, const qmmi_problem *problem) {
     qmmi_cuda_wgmma_pick key = key_of(&problem->as.matmul);
     qmmi_cuda_wgmma_pick *const kept =

@@ -54,7 +54,7 @@ QMMI_CUDA_WGMMA_TILES(TILE)
 
 struct block_state {
     uint64_t full[QMMI_CUDA_WGMMA_STAGES_MAX], empty[QMMI_CUDA_WGMMA_STAGES_MAX];
-    int finishes[2]; /* of each math warpgroup: it is the last at a split tile */
+    int finishes[QMMI_CUDA_WGMMA_GROUPS]; /* of each math warpgroup: it is the last at a split tile */
 };
 
 /* Where a warpgroup is in the ring of stages. The parity of the phase that it waits for at full changes with each round. */

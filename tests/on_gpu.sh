@@ -3,10 +3,10 @@
 #
 # on_gpu.sh [--part PART] [--build FOLDER] [--simulated LIBRARY] OUTDIR
 #
-# Everything that only a machine with an NVIDIA GPU can say, in ten minutes: builds the library for that GPU, then runs
-# every kernel row against the oracle, streams, graphs, determinism and large shapes, the four tools of
-# compute-sanitizer, the benchmark and the tuner; and the same GPU by way of OpenCL, where its driver has it. It needs
-# the CUDA toolkit, CMake, a C compiler and GNU coreutils; no network, no package of ours.
+# Everything that only a machine with an NVIDIA GPU can say, as far as ten minutes go; the summary names what was left
+# out. Builds the library for that GPU, then runs every kernel row against the oracle, streams, graphs, determinism and
+# large shapes, the four tools of compute-sanitizer, the benchmark and the tuner; and the same GPU by way of OpenCL, where
+# its driver has it. It needs the CUDA toolkit, CMake, a C compiler and GNU coreutils; no network, no package of ours.
 #
 #   --part PART           correct, sanitize, bench or opencl: that alone, and more of it; all (the default) does less
 #   --build FOLDER        build there, and keep it, for the next part; else in a temporary folder

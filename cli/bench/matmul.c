@@ -60,19 +60,24 @@ static void note_pace(bench_session *s, const char *name, double seconds) {
     pace->seconds = seconds;
 }
 
-/* One run of a smaller shape on the row that is forced. */
+static bool run_and_wait(const matmul_state *m, cli_operands *operands) {
+    return cli_operands_run(operands, 0) == QMM_OK && qmm_context_synchronize(m->s->device.context) == QMM_OK;
+}
+
+/* One run of a smaller shape on the row that is forced, after one that is not timed: that one waits for the operands, and
+ * may be the kernel's first. */
 static void try_smaller(matmul_state *m, const char *name) {
     cli_shape shape = m->c->shape;
     cli_operands operands;
-    double start;
     shape.batch = 1;
     if (shape.m > 128) shape.m = 128;
     if (shape.n > 1024) shape.n = 1024;
     if (shape.k > 1024) shape.k = 1024;
     if (cli_operands_create(m->s->device.context, &m->c->call, &shape, 1, m->s->seed, &operands) != QMM_OK) return;
-    start = bench_now();
-    if (cli_operands_run(&operands, 0) == QMM_OK && qmm_context_synchronize(m->s->device.context) == QMM_OK)
-        note_pace(m->s, name, (bench_now() - start) / bench_matmul_operations(&shape));
+    if (run_and_wait(m, &operands)) {
+        const double start = bench_now();
+        if (run_and_wait(m, &operands)) note_pace(m->s, name, (bench_now() - start) / bench_matmul_operations(&shape));
+    }
     cli_operands_free(&operands);
 }
 

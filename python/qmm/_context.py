@@ -68,7 +68,7 @@ class CompareResult(NamedTuple):
 
 class MatmulPlan(NamedTuple):
     """What would run a matmul: its kernel row, variant "" being the row's own choice; estimate in seconds, 0: none;
-    tile: the variant that runs, where it has a name; so many tiles' K is shared by so many blocks."""
+    tile: the variant that runs, where it has a name; so many tiles' K is shared by so many blocks, or clusters."""
     kernel: str
     variant: str
     tuned: bool

@@ -379,6 +379,29 @@ static void test_split_workspace(void **state) {
     end_of_test();
 }
 
+/* Matrices of a batch that lie in one another, or not at a whole number of rows, are rewritten for the copy engine. */
+static void test_batches(void **state) {
+    static const struct {
+        int64_t m, row_stride, batch_stride;
+        bool direct;
+    } cases[] = { { 64, 256, 64 * 256, true },  { 64, 256, 80 * 256, true },       { 64, 256, 0, true },
+                  { 64, 256, 32 * 256, false }, { 64, 272, 64 * 272 + 16, false }, { 1, 256, 256, true },
+                  { 1, 256, 16, false } };
+    static rig r;
+    const qmm_context *const context = open_rig(&r, h100);
+    const qmmi_row *const row = row_named("wgmma");
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        qmmi_problem problem = problem_of(cases[i].m, 64, 256);
+        problem.as.matmul.batch = 3;
+        problem.as.matmul.variant = qmmi_row_find_variant(row, "64x128");
+        problem.as.matmul.a.outer_stride = cases[i].row_stride, problem.as.matmul.a.batch_stride = cases[i].batch_stride;
+        expect((row->workspace(context, &problem) == 0) == cases[i].direct, "case %zu: %zu bytes", i,
+               row->workspace(context, &problem));
+    }
+    end_of_test();
+}
+
 /* What the copy engine cannot step over, and factors per group. */
 static void test_refusals(void **state) {
     static rig r;
@@ -460,7 +483,7 @@ int main(void) {
         cmocka_unit_test(test_monotone), cmocka_unit_test(test_edges), cmocka_unit_test(test_preparation),
         cmocka_unit_test(test_variants), cmocka_unit_test(test_groups_are_not_split),
         cmocka_unit_test(test_tiles),    cmocka_unit_test(test_pairs), cmocka_unit_test(test_unsigned),
-        cmocka_unit_test(test_split_workspace), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_split_workspace), cmocka_unit_test(test_batches), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_last_round), cmocka_unit_test(test_library_launches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,7 @@ SIMULATOR_EXPORT CUresult cuStreamIsCapturing(CUstream stream, int *status);
 SIMULATOR_EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int mode);
 SIMULATOR_EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph);
 SIMULATOR_EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph, unsigned long long flags);
+SIMULATOR_EXPORT CUresult cuGraphGetNodes(CUgraph graph, void **nodes, std::size_t *count);
 SIMULATOR_EXPORT CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream);
 SIMULATOR_EXPORT CUresult cuGraphDestroy(CUgraph graph);
 SIMULATOR_EXPORT CUresult cuGraphExecDestroy(CUgraphExec executable);

@@ -373,6 +373,17 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph *result) {
     });
 }
 
+// How many there are; handles of nodes are not simulated.
+CUresult cuGraphGetNodes(CUgraph handle, void **nodes, std::size_t *count) {
+    return enter(needs_context, [&](driver &d) {
+        const auto found = d.graphs.find(handle);
+        if (!count || found == d.graphs.end()) return CUDA_ERROR_INVALID_VALUE;
+        if (nodes) return CUDA_ERROR_NOT_SUPPORTED;
+        *count = found->second->operations.size();
+        return CUDA_SUCCESS;
+    });
+}
+
 CUresult cuGraphInstantiateWithFlags(CUgraphExec *result, CUgraph handle, unsigned long long flags) {
     return enter(needs_context, [&](driver &d) {
         if (!result) return CUDA_ERROR_INVALID_VALUE;

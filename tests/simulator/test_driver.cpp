@@ -199,6 +199,9 @@ void test_graphs(void **) {
     OK(s.queue("add_kernel", 2, 256, 0, add(a, a, 1)));
     OK(s.queue("add_kernel", 2, 256, 0, add(a, a, 2)));
     OK(cuStreamEndCapture(s.stream, &graph));
+    std::size_t nodes = 0;
+    OK(cuGraphGetNodes(graph, nullptr, &nodes));
+    assert_int_equal(nodes, 2);
     OK(cuGraphInstantiateWithFlags(&executable, graph, 0));
     OK(cuGraphDestroy(graph));
     OK(cuStreamSynchronize(s.stream));
